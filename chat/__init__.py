@@ -1,0 +1,1 @@
+"""Chat: questions about retrieved cases."""

@@ -1,0 +1,1 @@
+"""Retrieval: cases are stored and found."""
