@@ -15,5 +15,16 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,train,dev]'
 	touch $@
 
+# A phantom archive in ./demo: made, indexed, searched and drawn. Nothing outside that folder is touched.
+demo: setup
+	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch demo --out $(DEMO_HOME)
+
+test: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
 clean:
 	rm -rf $(VENV) $(DEMO_HOME)
