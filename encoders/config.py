@@ -1,9 +1,12 @@
-"""Dimensions of the towers and of the grid a volume is brought to; the defaults are the published CT-CLIP's."""
+"""Dimensions of the towers and of the grid a volume is brought to; the defaults are the published ones."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from encoders.errors import ConfigError
+
+VolumePooling = Literal["mean_slices", "flatten"]
+ReportPooling = Literal["first", "mean"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +53,26 @@ class VolumeEncoderConfig:
     heads: int = 8
     head_width: int = 32
     codebook_size: int = 8192  # 0: tokens are not quantised
-    pooling: Literal["mean_slices", "flatten"] = "mean_slices"  # what the latent's projection sees
+    pooling: VolumePooling = "mean_slices"  # what the latent's projection sees
 
     def __post_init__(self) -> None:
+        sizes = (
+            self.image_px,
+            self.slices,
+            self.patch_px,
+            self.patch_slices,
+            self.width,
+            self.heads,
+            self.head_width,
+        )
+        if min(sizes) < 1 or min(self.spatial_depth, self.temporal_depth, self.codebook_size) < 0:
+            raise ConfigError(f"a volume encoder needs positive sizes, found {self}")
         if self.image_px % self.patch_px:
             raise ConfigError(f"image_px={self.image_px} is not a multiple of {self.patch_px=}")
         if self.slices % self.patch_slices:
             raise ConfigError(f"slices={self.slices} is not a multiple of {self.patch_slices=}")
+        if self.pooling not in get_args(VolumePooling):
+            raise ConfigError(f"pooling={self.pooling!r} is unknown; take one of {get_args(VolumePooling)}")
 
     @property
     def grid(self) -> VolumeGrid:
@@ -86,7 +102,16 @@ class ReportEncoderConfig:
     heads: int = 12
     feed_forward: int = 3072
     max_tokens: int = 512
-    pooling: Literal["first", "mean"] = "first"
+    dropout: float = 0.1  # in training only
+    pooling: ReportPooling = "first"
+
+    def __post_init__(self) -> None:
+        if min(self.vocabulary, self.width, self.layers, self.heads, self.feed_forward, self.max_tokens) < 1:
+            raise ConfigError(f"a report encoder needs positive sizes, found {self}")
+        if self.width % self.heads:
+            raise ConfigError(f"the report encoder's width={self.width} is not a multiple of {self.heads=}")
+        if self.pooling not in get_args(ReportPooling):
+            raise ConfigError(f"pooling={self.pooling!r} is unknown; take one of {get_args(ReportPooling)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +121,18 @@ class CtClipConfig:
     volume: VolumeEncoderConfig = field(default_factory=VolumeEncoderConfig)
     report: ReportEncoderConfig | None = field(default_factory=ReportEncoderConfig)
     latent_dim: int = 512
+
+    def __post_init__(self) -> None:
+        if self.latent_dim < 0 or (self.report is not None and self.latent_dim == 0):
+            raise ConfigError(
+                f"a model with a report encoder needs a latent, found latent_dim={self.latent_dim}"
+            )
+
+    @property
+    def pooled_width(self) -> int:
+        """How many numbers of a volume the latent's projection sees."""
+        groups, rows, columns = self.volume.token_shape
+        return (groups if self.volume.pooling == "flatten" else 1) * rows * columns * self.volume.width
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict that `from_json` reads back."""
@@ -115,5 +152,5 @@ class CtClipConfig:
                 report=None if report is None else ReportEncoderConfig(**report),
                 latent_dim=data["latent_dim"],
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"the model's config.json does not describe a CT-CLIP: {error}") from error
