@@ -18,6 +18,9 @@ class Codebook(nn.Module):
         batch_counts: likewise their number per row, (size,); gathered over processes both go to `move_rows`.
     """
 
+    rows: Tensor
+    counts: Tensor
+
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         self.register_buffer("rows", functional.normalize(torch.randn(size, width), dim=-1))
@@ -35,7 +38,7 @@ class Codebook(nn.Module):
         ids = self._nearest(unit)
         if self.training:
             self.batch_sums, self.batch_counts = self._totals(unit, ids)
-        quantised = self.get_buffer("rows")[ids].to(tokens.dtype).view(tokens.shape)
+        quantised = self.rows[ids].to(tokens.dtype).view(tokens.shape)
         if tokens.requires_grad:
             quantised = tokens + (quantised - tokens).detach()
         return quantised, ids.view(tokens.shape[:-1])
@@ -49,20 +52,17 @@ class Codebook(nn.Module):
             counts: tokens per row, (size,), likewise.
             decay: what is kept of the old row and of the old counts.
         """
-        rows = self.get_buffer("rows")
         mean = functional.normalize(sums / counts.clamp(min=1)[:, None], dim=-1)
-        target = torch.where(counts[:, None] > 0, mean, functional.normalize(rows, dim=-1))
-        rows.lerp_(target.to(rows.dtype), 1 - decay)
-        kept = self.get_buffer("counts")
-        kept.lerp_(counts.to(kept.dtype), 1 - decay)
+        target = torch.where(counts[:, None] > 0, mean, functional.normalize(self.rows, dim=-1))
+        self.rows.lerp_(target.to(self.rows.dtype), 1 - decay)
+        self.counts.lerp_(counts.to(self.counts.dtype), 1 - decay)
 
     def _nearest(self, unit_NC: Tensor) -> Tensor:
-        unit_rows = functional.normalize(self.get_buffer("rows").float(), dim=-1)
+        unit_rows = functional.normalize(self.rows.float(), dim=-1)
         return torch.cat(
             [(part @ unit_rows.T).argmax(dim=-1) for part in torch.split(unit_NC, TOKENS_AT_ONCE)]
         )
 
     def _totals(self, unit_NC: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor]:
-        rows = self.get_buffer("rows")
-        sums = torch.zeros_like(rows, dtype=torch.float32).index_add_(0, ids_N, unit_NC)
-        return sums, torch.bincount(ids_N, minlength=rows.shape[0]).float()
+        sums = torch.zeros_like(self.rows, dtype=torch.float32).index_add_(0, ids_N, unit_NC)
+        return sums, torch.bincount(ids_N, minlength=self.rows.shape[0]).float()

@@ -19,14 +19,15 @@ PATCH_GROUPS_AT_ONCE = 2
 class GainNorm(nn.LayerNorm):
     """LayerNorm whose offset is a buffer: zero in every published weight, and never trained."""
 
+    offset: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__(width, bias=False)
         self.register_buffer("offset", torch.zeros(width))
 
     def forward(self, rows: Tensor) -> Tensor:
         """Normalise the last axis of `rows`, (..., C)."""
-        offset = self.get_buffer("offset")
-        return functional.layer_norm(rows, self.normalized_shape, self.weight, offset, self.eps)
+        return functional.layer_norm(rows, self.normalized_shape, self.weight, self.offset, self.eps)
 
 
 class PatchEmbedding(nn.Module):

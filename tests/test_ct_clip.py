@@ -13,7 +13,9 @@ from encoders.errors import ConfigError
 from encoders.published_keys import published_names
 from tests.shared import shared_file
 
-TOLERANCE = {"atol": 1e-5, "rtol": 0.0}
+
+def assert_parity(actual: torch.Tensor, published: torch.Tensor) -> None:
+    torch.testing.assert_close(actual, published, atol=1e-5, rtol=0.0)
 
 
 def small_config(**volume: object) -> CtClipConfig:
@@ -75,8 +77,8 @@ def golden_model() -> CtClip:
 def test_tokens_and_codebook_ids_are_the_published_ones(golden_model, golden) -> None:
     before = golden_model.volume_tower.unquantised_tokens(golden["volume"])
     tokens, ids = golden_model.volume_tower(golden["volume"])
-    torch.testing.assert_close(before, golden["tokens_before_vq"], **TOLERANCE)
-    torch.testing.assert_close(tokens, golden["tokens"], **TOLERANCE)
+    assert_parity(before, golden["tokens_before_vq"])
+    assert_parity(tokens, golden["tokens"])
     assert torch.equal(ids, golden["codebook_ids"])
 
 
@@ -89,17 +91,17 @@ def test_latents_and_loss_are_the_published_ones_with_and_without_gradients(gold
             logits = similarity(report_BL, volume_BL, log_temperature)
             target = torch.arange(4)
             both = functional.cross_entropy(logits, target) + functional.cross_entropy(logits.T, target)
-        torch.testing.assert_close(volume_BL, golden["image_latents"], **TOLERANCE)
-        torch.testing.assert_close(report_BL, golden["text_latents"], **TOLERANCE)
-        torch.testing.assert_close(both[None] / 2, golden["contrastive_loss"], **TOLERANCE)
-        torch.testing.assert_close(logits[:2, 0], golden["pair_logits"], **TOLERANCE)
-        torch.testing.assert_close(logits[:2, 0].softmax(0), golden["pair_probs"], **TOLERANCE)
+        assert_parity(volume_BL, golden["image_latents"])
+        assert_parity(report_BL, golden["text_latents"])
+        assert_parity(both[None] / 2, golden["contrastive_loss"])
+        assert_parity(logits[:2, 0], golden["pair_logits"])
+        assert_parity(logits[:2, 0].softmax(0), golden["pair_probs"])
 
 
 @torch.no_grad()
 def test_a_volume_has_the_same_latent_alone_and_in_a_batch(golden_model, golden) -> None:
     alone = torch.cat([golden_model.volume_latents(volume[None]) for volume in golden["volume"]])
-    torch.testing.assert_close(alone, golden["image_latents"], **TOLERANCE)
+    assert_parity(alone, golden["image_latents"])
 
 
 def test_position_bias_equals_the_pairwise_formula_on_an_oblong_grid() -> None:
@@ -128,9 +130,8 @@ def test_position_bias_follows_the_weights_after_they_change() -> None:
 
 def test_position_convolution_looks_back_along_the_slices_and_both_ways_in_the_plane() -> None:
     conv = PositionConv(1)
+    conv.depthwise.load_state_dict({"weight": torch.ones(1, 1, 3, 3, 3), "bias": torch.zeros(1)})
     with torch.no_grad():
-        conv.depthwise.weight.fill_(1.0)
-        conv.depthwise.bias.zero_()
         one = torch.zeros(1, 4, 3, 3, 1)
         one[0, 1, 1, 1] = 1.0
         reached = conv(one.reshape(4, 9, 1), torch.Size((1, 4, 3, 3))).reshape(4, 9)
@@ -154,6 +155,8 @@ def test_codebook_moves_only_when_told_and_by_the_hand_worked_average() -> None:
     codebook.rows.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, -4.0]]))
     codebook.counts.fill_(10.0)
     codebook(torch.tensor([[3.0, 4.0], [7.0, 0.0], [0.0, 9.0]]))
+    assert codebook.batch_sums is not None
+    assert codebook.batch_counts is not None
     assert codebook.rows.tolist() == [[2.0, 0.0], [0.0, 1.0], [0.0, -4.0]]
     assert codebook.batch_counts.tolist() == [1.0, 2.0, 0.0]  # (.6, .8) is nearer to (0, 1) than to (1, 0)
 
