@@ -1,4 +1,4 @@
-"""The 18 findings of CT-RATE: their order, the names people use for them, and the prompts that ask for them."""
+"""The 18 findings of CT-RATE: their order, the names people use for them, the prompts that ask for them."""
 
 from dataclasses import dataclass
 
@@ -42,3 +42,51 @@ PROMPTS: dict[str, PromptPair] = {
     "is observed": PromptPair("{} is observed.", "{} is not observed."),
 }
 DEFAULT_PROMPT = "is present"
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    "Medical material": ("medical device", "medical hardware", "foreign material", "pacemaker", "catheter"),
+    "Arterial wall calcification": (
+        "arterial calcification",
+        "aortic calcification",
+        "aortic wall calcification",
+        "vascular calcification",
+        "atherosclerosis",
+        "atherosclerotic calcification",
+    ),
+    "Cardiomegaly": ("enlarged heart", "cardiac enlargement", "heart enlargement"),
+    "Pericardial effusion": ("pericardial fluid",),
+    "Coronary artery wall calcification": (
+        "coronary calcification",
+        "coronary artery calcification",
+        "coronary wall calcification",
+        "CAC",
+    ),
+    "Hiatal hernia": ("hiatus hernia",),
+    "Lymphadenopathy": ("adenopathy", "enlarged lymph node", "lymph node enlargement"),
+    "Emphysema": ("emphysematous change", "emphysematous"),
+    "Atelectasis": ("atelectatic change", "atelectatic"),
+    "Lung nodule": ("nodule", "pulmonary nodule"),
+    "Lung opacity": (
+        "opacity",
+        "pulmonary opacity",
+        "ground glass",
+        "ground glass opacity",
+        "GGO",
+        "infiltrate",
+    ),
+    "Pulmonary fibrotic sequela": (
+        "fibrotic sequela",
+        "fibrotic sequelae",
+        "fibrotic change",
+        "fibrosis",
+        "lung fibrosis",
+        "pulmonary fibrosis",
+    ),
+    "Pleural effusion": ("pleural fluid", "hydrothorax"),
+    "Mosaic attenuation pattern": ("mosaic attenuation", "mosaic perfusion"),
+    "Peribronchial thickening": ("bronchial wall thickening", "peribronchial cuffing"),
+    "Consolidation": ("airspace consolidation",),
+    "Bronchiectasis": ("bronchiectatic change", "bronchiectatic"),
+    "Interlobular septal thickening": ("septal thickening", "interlobular thickening"),
+}
+"""What else each finding is called; a name stands for one finding only."""

@@ -1,0 +1,186 @@
+"""Typed filters, and what they mean in SQL.
+
+Labels, split and dataset belong to a study; sex, age and manufacturer to a volume. A label that is missing is
+unknown: it matches neither `labels` nor `without_labels`. A study without a volume row says nothing of sex, age
+or manufacturer, so it matches no filter on them.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+
+from encoders.errors import SearchError
+from retrieval.cases import Sex
+from retrieval.findings import abnormality_named
+from retrieval.schema import Label, Study, Volume
+
+LabelSource = Literal["manual", "extractor", "zero_shot"]
+LABEL_PRECEDENCE: tuple[LabelSource, ...] = get_args(LabelSource)
+"""Where sources disagree on a finding of a study, the first of these that speaks is believed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgeRange:
+    """Years, both ends included; None is open. De-identified sources pool 90 and more as 90."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """What a case must match, all of it. Manufacturer, split and dataset: the whole value, in any case.
+
+    Raises:
+        SearchError: a finding or sex that does not exist, or one finding asked for both present and absent.
+    """
+
+    labels: tuple[str, ...] = ()
+    without_labels: tuple[str, ...] = ()
+    label_source: LabelSource | None = None  # None: by LABEL_PRECEDENCE
+    sex: Sex | None = None
+    age: AgeRange | None = None
+    manufacturer: str | None = None
+    split: str | None = None
+    dataset: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", _findings(self.labels))
+        object.__setattr__(self, "without_labels", _findings(self.without_labels))
+        both = [name for name in self.labels if name in self.without_labels]
+        if both:
+            raise SearchError(f"{both[0]} is asked for both present and absent: no case can match")
+        if self.label_source not in (None, *LABEL_PRECEDENCE):
+            raise SearchError(
+                f"label source {self.label_source!r} is unknown; take one of {', '.join(LABEL_PRECEDENCE)}"
+            )
+        if self.sex not in (None, *get_args(Sex)):
+            raise SearchError(f"sex {self.sex!r} is unknown; take F or M")
+
+    @property
+    def on_volumes(self) -> bool:
+        """Whether a volume row must match something."""
+        return not (self.sex is None and self.age is None and self.manufacturer is None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The filters that are set, by name."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, ())}
+
+
+def parse_age(text: str) -> AgeRange:
+    """Read "40:70", "40:", ":70" or "55" (55 alone), in years.
+
+    Raises:
+        SearchError: anything else.
+    """
+    low, colon, high = text.strip().partition(":")
+    bounds = (_years(low, text), _years(high, text) if colon else _years(low, text))
+    if bounds == (None, None):
+        raise SearchError(f"age {text!r} has no bound; write 40:70, 40: or :70")
+    if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
+        raise SearchError(f"age {text!r} ends before it begins; write the lower age first, as in 40:70")
+    return AgeRange(low=bounds[0], high=bounds[1])
+
+
+def study_conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """Conditions on `Study`: labels, split and dataset."""
+    conditions = [_labelled(name, True, filters.label_source) for name in filters.labels]
+    conditions += [_labelled(name, False, filters.label_source) for name in filters.without_labels]
+    if filters.split is not None:
+        conditions.append(_same_text(Study.split, filters.split))
+    if filters.dataset is not None:
+        conditions.append(_same_text(Study.dataset, filters.dataset))
+    return conditions
+
+
+def volume_conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    """Conditions on `Volume`: sex, age and manufacturer, as that row says."""
+    conditions: list[ColumnElement[bool]] = []
+    if filters.sex is not None:
+        conditions.append(Volume.sex == filters.sex)
+    if filters.age is not None and filters.age.low is not None:
+        conditions.append(Volume.age_years >= filters.age.low)
+    if filters.age is not None and filters.age.high is not None:
+        conditions.append(Volume.age_years <= filters.age.high)
+    if filters.manufacturer is not None:
+        conditions.append(_same_text(Volume.manufacturer, filters.manufacturer))
+    return conditions
+
+
+def effective_labels(label_source: LabelSource | None) -> Select[tuple[int, str, bool]]:
+    """Select (study_id, abnormality, present): one row for each finding that is known of a study.
+
+    Args:
+        label_source: believe this source alone; None takes the first that speaks by LABEL_PRECEDENCE.
+    """
+    rows = select(Label.study_id, Label.abnormality, Label.present)
+    if label_source is not None:
+        return rows.where(Label.source == label_source)
+    return rows.where(_first_to_speak(Label))
+
+
+def refuse_unknown_values(connection: Connection, filters: Filters) -> None:
+    """Tell a filter that nothing can match from one that nothing happens to match.
+
+    Raises:
+        SearchError: no row of the archive has this manufacturer, split or dataset; those it has are listed.
+    """
+    asked = (
+        ("manufacturer", Volume.manufacturer, filters.manufacturer),
+        ("split", Study.split, filters.split),
+        ("dataset", Study.dataset, filters.dataset),
+    )
+    for noun, column, value in asked:
+        if value is None:
+            continue
+        there = sorted(connection.scalars(select(column).where(column.is_not(None)).distinct()))
+        if value.lower() not in (name.lower() for name in there):
+            listed = ", ".join(there) if there else "none at all"
+            raise SearchError(f"no case has the {noun} {value!r}; the archive has {listed}")
+
+
+def _findings(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(abnormality_named(name) for name in names))
+
+
+def _years(text: str, whole: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        years = float(text)
+    except ValueError:
+        years = math.nan
+    if not 0 <= years < math.inf:
+        raise SearchError(f"age {whole!r} is not a range of years; write 40:70, 40: or :70")
+    return years
+
+
+def _same_text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[bool]:
+    """Both sides are lowered by the database, so that its locale decides once."""
+    return func.lower(column) == func.lower(value)
+
+
+def _labelled(abnormality: str, present: bool, label_source: LabelSource | None) -> ColumnElement[bool]:
+    known = effective_labels(label_source).where(Label.abnormality == abnormality, Label.present == present)
+    return Study.id.in_(known.with_only_columns(Label.study_id))
+
+
+def _first_to_speak(label: type[Label]) -> ColumnElement[bool]:
+    stronger = aliased(Label)
+    return ~exists().where(
+        and_(
+            stronger.study_id == label.study_id,
+            stronger.abnormality == label.abnormality,
+            _rank(stronger.source) < _rank(label.source),
+        )
+    )
+
+
+def _rank(source: InstrumentedAttribute[str]) -> ColumnElement[int]:
+    ranks = {name: rank for rank, name in enumerate(LABEL_PRECEDENCE)}
+    return case(ranks, value=source)
