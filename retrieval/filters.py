@@ -1,8 +1,8 @@
 """Typed filters, and what they mean in SQL.
 
-Labels, split and dataset belong to a study; sex, age and manufacturer to a volume. A label that is missing is
-unknown: it matches neither `labels` nor `without_labels`. A study without a volume row says nothing of sex, age
-or manufacturer, so it matches no filter on them.
+Labels, split and dataset belong to a study; sex, age and manufacturer to a volume. A label that is missing
+is unknown: it matches neither `labels` nor `without_labels`. A study without a volume row says nothing of sex,
+age or manufacturer, so it matches no filter on them.
 """
 
 import math
@@ -112,7 +112,7 @@ def volume_conditions(filters: Filters) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def effective_labels(label_source: LabelSource | None) -> Select[tuple[int, str, bool]]:
+def effective_labels(label_source: LabelSource | None) -> "Select[int, str, bool]":
     """Select (study_id, abnormality, present): one row for each finding that is known of a study.
 
     Args:
@@ -138,7 +138,7 @@ def refuse_unknown_values(connection: Connection, filters: Filters) -> None:
     for noun, column, value in asked:
         if value is None:
             continue
-        there = sorted(connection.scalars(select(column).where(column.is_not(None)).distinct()))
+        there = sorted(filter(None, connection.scalars(select(column).distinct())))
         if value.lower() not in (name.lower() for name in there):
             listed = ", ".join(there) if there else "none at all"
             raise SearchError(f"no case has the {noun} {value!r}; the archive has {listed}")
