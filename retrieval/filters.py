@@ -1,8 +1,8 @@
 """Typed filters, and what they mean in SQL.
 
 Labels, split and dataset belong to a study; sex, age and manufacturer to a volume. A label that is missing
-is unknown: it matches neither `labels` nor `without_labels`. A study without a volume row says nothing of sex,
-age or manufacturer, so it matches no filter on them.
+is unknown: it matches neither `labels` nor `without_labels`. A study without a volume row says nothing of
+sex, age or manufacturer, so it matches no filter on them.
 """
 
 import math

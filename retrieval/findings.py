@@ -24,8 +24,7 @@ def abnormality_named(name: str) -> str:
 
 def abnormalities_in(text: str) -> tuple[str, ...]:
     """Return the findings that a text names, in their order; whether it affirms them is not looked at."""
-    words = f" {_phrase(text)} "
-    named = {finding for phrase, finding in _BY_PHRASE.items() if f" {phrase} " in words}
+    named = {_BY_PHRASE[phrase] for phrase in _ANY_PHRASE.findall(_phrase(text))}
     return tuple(finding for finding in ABNORMALITIES if finding in named)
 
 
@@ -46,3 +45,6 @@ def _singular(word: str) -> str:
 _BY_PHRASE: dict[str, str] = {
     _phrase(name): finding for finding in ABNORMALITIES for name in (finding, *ALIASES[finding])
 }
+_ANY_PHRASE = re.compile(  # the longest first: a "consolidative opacity" is no "opacity"
+    rf"\b(?:{'|'.join(map(re.escape, sorted(_BY_PHRASE, key=len, reverse=True)))})\b"
+)

@@ -1,0 +1,146 @@
+"""What is shown of the cases found: labels, report, acquisition. Four queries, however many hits."""
+
+from collections.abc import Collection as Names
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.engine import Connection
+
+from encoders.abnormalities import ABNORMALITIES
+from retrieval.filters import LabelSource, effective_labels
+from retrieval.matched_sentences import Wording, matched_sentences
+from retrieval.neighbours import Neighbour, among
+from retrieval.schema import Label, Patient, Report, Study, Volume
+
+_ACQUISITION = ("sex", "age_years", "manufacturer", "model", "kernel", "slice_mm", "pixel_mm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A case found. `labels` are the findings known to be present."""
+
+    rank: int
+    volume: str | None
+    study: str
+    patient: str
+    score: float
+    labels: tuple[str, ...]
+    shared_labels: tuple[str, ...]  # those that the question has too
+    matched_sentences: tuple[str, ...]
+    findings: str
+    impression: str
+    metadata: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """One element of `hits` in `search --json`."""
+        return {
+            "rank": self.rank,
+            "volume": self.volume,
+            "study": self.study,
+            "patient": self.patient,
+            "score": round(self.score, 6),
+            "labels": list(self.labels),
+            "shared_labels": list(self.shared_labels),
+            "matched_sentences": list(self.matched_sentences),
+            "report": {"findings": self.findings, "impression": self.impression},
+            "metadata": dict(self.metadata),
+        }
+
+
+def fetch_hits(
+    connection: Connection,
+    neighbours: Sequence[Neighbour],
+    *,
+    label_source: LabelSource | None,
+    query_labels: Names[str],
+    wanted: Wording,
+) -> tuple[Hit, ...]:
+    """Look up what is shown of each neighbour, in their order; ranks count from 1.
+
+    Args:
+        connection: to the archive.
+        neighbours: best first.
+        label_source: whose labels are shown; None: the first that speaks.
+        query_labels: the findings of the question, for `shared_labels`.
+        wanted: the words of the question, for `matched_sentences`.
+    """
+    study_ids = {neighbour.study_id for neighbour in neighbours}
+    studies = _studies(connection, study_ids)
+    volumes = _volumes(connection, {n.volume_id for n in neighbours if n.volume_id is not None})
+    reports = _reports(connection, study_ids)
+    labels = present_labels(connection, study_ids, label_source)
+    shown = [_report_shown(neighbour, reports.get(neighbour.study_id, [])) for neighbour in neighbours]
+    sentences = matched_sentences(
+        connection, {report["id"] for report in shown if report is not None}, wanted
+    )
+    return tuple(
+        Hit(
+            rank=rank,
+            volume=neighbour.volume,
+            study=neighbour.study,
+            patient=studies[neighbour.study_id]["patient"],
+            score=neighbour.score,
+            labels=labels.get(neighbour.study_id, ()),
+            shared_labels=tuple(
+                label for label in labels.get(neighbour.study_id, ()) if label in query_labels
+            ),
+            matched_sentences=sentences.get(report["id"], ()) if report is not None else (),
+            findings=report["findings"] if report is not None else "",
+            impression=report["impression"] if report is not None else "",
+            metadata=case_metadata(studies[neighbour.study_id], volumes.get(neighbour.volume_id or 0)),
+        )
+        for rank, (neighbour, report) in enumerate(zip(neighbours, shown, strict=True), start=1)
+    )
+
+
+def present_labels(
+    connection: Connection, study_ids: Names[int], label_source: LabelSource | None
+) -> dict[int, tuple[str, ...]]:
+    """Return each study's findings known to be present, in the order of `ABNORMALITIES`."""
+    rows = effective_labels(label_source).where(among(Label.study_id, study_ids))
+    present: dict[int, set[str]] = {}
+    for study_id, abnormality, there in connection.execute(rows):
+        if there:
+            present.setdefault(study_id, set()).add(abnormality)
+    return {
+        study_id: tuple(name for name in ABNORMALITIES if name in names)
+        for study_id, names in present.items()
+    }
+
+
+def case_metadata(study: RowMapping, volume: RowMapping | None) -> dict[str, Any]:
+    """Return dataset, split and day of a study and the acquisition of a volume; None is unknown."""
+    acquired = {name: None if volume is None else volume[name] for name in _ACQUISITION}
+    return {"dataset": study["dataset"], "split": study["split"], "day": study["day"], **acquired}
+
+
+def _studies(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
+    rows = select(Study.id, Study.dataset, Study.split, Study.day, Patient.name.label("patient"))
+    joined = rows.join(Patient, Patient.id == Study.patient_id).where(among(Study.id, ids))
+    return {row["id"]: row for row in connection.execute(joined).mappings()}
+
+
+def _volumes(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
+    columns = [getattr(Volume, name) for name in _ACQUISITION]
+    rows = connection.execute(select(Volume.id, *columns).where(among(Volume.id, ids)))
+    return {row["id"]: row for row in rows.mappings()}
+
+
+def _reports(connection: Connection, study_ids: Names[int]) -> dict[int, list[RowMapping]]:
+    rows = (
+        select(Report.id, Report.study_id, Report.findings, Report.impression)
+        .where(among(Report.study_id, study_ids))
+        .order_by(Report.study_id, Report.source_key.collate("C"))
+    )
+    reports: dict[int, list[RowMapping]] = {}
+    for row in connection.execute(rows).mappings():
+        reports.setdefault(row["study_id"], []).append(row)
+    return reports
+
+
+def _report_shown(neighbour: Neighbour, reports: Sequence[RowMapping]) -> RowMapping | None:
+    """The report that was found, or else the study's first."""
+    found = [report for report in reports if report["id"] == neighbour.report_id]
+    return next(iter(found or reports), None)
