@@ -43,8 +43,8 @@ class ReportSections:
 class TokenisedReports:
     """Token ids and mask (B, T) as int64, padded to the longest report; `cut` reports lost their end."""
 
-    token_ids_BT: npt.NDArray[np.int64]
-    mask_BT: npt.NDArray[np.int64]
+    token_ids: npt.NDArray[np.int64]
+    mask: npt.NDArray[np.int64]
     cut: int
 
 
@@ -55,12 +55,7 @@ class ReportTokenizer:
         tokenizer.no_truncation()  # a tokenizer.json may carry both; cutting is done by section, below
         tokenizer.no_padding()
         self._tokenizer = tokenizer
-        missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
-        if missing:
-            raise ReportError(
-                f"the tokeniser has no {missing[0]} token; give the vocabulary of a BERT encoder"
-            )
-        self._pad, self._unknown, self._first, self._last = map(tokenizer.token_to_id, SPECIAL_TOKENS)
+        self._pad, self._first, self._last = (self._id(token) for token in (PAD, FIRST, LAST))
 
     @classmethod
     def from_path(cls, path: Path) -> "ReportTokenizer":
@@ -93,8 +88,8 @@ class ReportTokenizer:
     def tokenise(self, reports: Sequence[str | ReportSections], max_tokens: int) -> TokenisedReports:
         """Turn reports into padded token ids.
 
-        A report that is too long keeps its impression: the findings are cut first, then the impression's end. A
-        plain string has no sections and loses its end.
+        A report that is too long keeps its impression: the findings are cut first, then the impression's
+        end. A plain string has no sections and loses its end.
 
         Args:
             reports: cleaned here; B of them.
@@ -111,6 +106,12 @@ class ReportTokenizer:
         cut = sum(len(f) + len(i) > room for f, i in zip(findings, impressions, strict=True))
         return self._padded(rows, cut)
 
+    def _id(self, token: str) -> int:
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise ReportError(f"the tokeniser has no {token} token; give the one of a BERT encoder")
+        return int(found)
+
     def _ids(self, texts: list[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False)
         return [list(encoding.ids) for encoding in encodings]
@@ -122,7 +123,7 @@ class ReportTokenizer:
         for index, row in enumerate(rows):
             token_ids[index, : len(row)] = row
             mask[index, : len(row)] = 1
-        return TokenisedReports(token_ids_BT=token_ids, mask_BT=mask, cut=cut)
+        return TokenisedReports(token_ids=token_ids, mask=mask, cut=cut)
 
 
 def _sections(report: str | ReportSections) -> ReportSections:
