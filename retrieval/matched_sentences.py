@@ -32,8 +32,8 @@ _SAY_NOTHING = frozenset(
 class Wording:
     """The words of a question that count, and whether it asks for something absent."""
 
-    words: tuple[str, ...]
-    negated: bool
+    words: tuple[str, ...] = ()
+    negated: bool = False
 
 
 def wording(sentences: Sequence[tuple[str, bool]]) -> Wording:

@@ -1,0 +1,156 @@
+"""Cases by name, by content, and their stored latents."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy.engine import Connection
+
+from encoders.errors import SearchError
+from retrieval.neighbours import Latent
+from retrieval.schema import Patient, Report, SourceFile, Study, Volume, embedding
+
+LatentKind = Literal["volume", "report"]
+
+_FILE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".npz", ".dcm")
+_CASE: tuple[ColumnElement[Any], ...] = (
+    Study.id.label("study_id"),
+    Study.name.label("study"),
+    Patient.id.label("patient_id"),
+    Patient.name.label("patient"),
+    Study.dataset.label("dataset"),
+)
+_NAMES_COMPARED = 5000  # how many names are looked at for the nearest ones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCase:
+    """A study of the archive, or one volume of it."""
+
+    study_id: int
+    study: str
+    patient_id: int
+    patient: str
+    dataset: str
+    volume_id: int | None = None
+    volume: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLatent:
+    """A latent of a case, and what it was encoded from."""
+
+    kind: LatentKind
+    item: str  # the volume's or report's name
+    latent: Latent  # (L,)
+
+
+def without_ending(name: str) -> str:
+    """Return a volume's name without the ending of its file."""
+    for ending in _FILE_ENDINGS:
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name
+
+
+def find_case(connection: Connection, name: str, pseudonyms: Sequence[str] = ()) -> StoredCase:
+    """Return the volume or else the study of that name.
+
+    Args:
+        connection: to the archive.
+        name: a volume's or study's name, with or without a file ending, or "dataset/name".
+        pseudonyms: other names that stand for the same, tried after it.
+
+    Raises:
+        SearchError: there is none, or more than one dataset has one.
+    """
+    for candidate in dict.fromkeys((name, without_ending(name), *pseudonyms)):
+        dataset, slash, rest = candidate.partition("/")
+        found = _named(connection, candidate) or (_named(connection, rest, dataset) if slash else [])
+        if len(found) > 1:
+            choices = " or ".join(f"{case.dataset}/{candidate}" for case in found)
+            raise SearchError(f"{candidate!r} is a case in {len(found)} datasets; name one as {choices}")
+        if found:
+            return found[0]
+    raise SearchError(_no_such_case(connection, without_ending(name)))
+
+
+def cases_of_content(connection: Connection, sha256: bytes) -> list[StoredCase]:
+    """Return the volumes that were read from exactly these bytes, by name."""
+    rows = _volumes().join(SourceFile, SourceFile.volume_id == Volume.id)
+    return _cases(connection, rows.where(SourceFile.sha256 == sha256).order_by(Volume.name.collate("C")))
+
+
+def studies_of_patients(connection: Connection, patient_ids: Sequence[int]) -> frozenset[int]:
+    """Return the ids of all studies of these patients."""
+    return frozenset(connection.scalars(select(Study.id).where(Study.patient_id.in_(patient_ids))))
+
+
+def stored_latent(
+    connection: Connection, collection_id: int, collection: str, case: StoredCase
+) -> StoredLatent:
+    """Return a volume's latent; a study's is its first volume's by name; without any, its first report's.
+
+    Raises:
+        SearchError: the collection has neither.
+    """
+    mine = (embedding.c.collection_id == collection_id, embedding.c.study_id == case.study_id)
+    volumes = select(Volume.name, embedding.c.latent).join(Volume, Volume.id == embedding.c.volume_id)
+    if case.volume_id is not None:
+        volumes = volumes.where(Volume.id == case.volume_id)
+    reports = select(Report.source_key, embedding.c.latent).join(Report, Report.id == embedding.c.report_id)
+    sources: tuple[tuple[LatentKind, Select[Any]], ...] = (
+        ("volume", volumes.order_by(Volume.name.collate("C"))),
+        ("report", reports.order_by(Report.source_key.collate("C"))),
+    )
+    for kind, rows in sources:
+        row = connection.execute(rows.where(*mine).limit(1)).first()
+        if row is not None:
+            return StoredLatent(kind=kind, item=row[0], latent=np.asarray(row[1], np.float32))
+    raise SearchError(
+        f"{case.volume or case.study} has no latent in the collection {collection!r}: neither its volume nor "
+        "its report was indexed there; index the archive that holds its file"
+    )
+
+
+def _volumes(dataset: str | None = None) -> Select[Any]:
+    rows = select(*_CASE, Volume.id.label("volume_id"), Volume.name.label("volume"))
+    joined = rows.join(Study, Study.id == Volume.study_id).join(Patient, Patient.id == Study.patient_id)
+    return joined if dataset is None else joined.where(Volume.dataset == dataset)
+
+
+def _studies(dataset: str | None = None) -> Select[Any]:
+    joined = select(*_CASE).join(Patient, Patient.id == Study.patient_id)
+    return joined if dataset is None else joined.where(Study.dataset == dataset)
+
+
+def _named(connection: Connection, name: str, dataset: str | None = None) -> list[StoredCase]:
+    volumes = _cases(connection, _volumes(dataset).where(Volume.name == name))
+    return volumes or _cases(connection, _studies(dataset).where(Study.name == name))
+
+
+def _cases(connection: Connection, rows: Select[Any]) -> list[StoredCase]:
+    return [StoredCase(**row) for row in connection.execute(rows).mappings()]
+
+
+def _no_such_case(connection: Connection, name: str) -> str:
+    """Say what is there instead: the studies of a patient of that name, or the nearest names."""
+    studies = connection.scalars(
+        select(Study.name)
+        .join(Patient, Patient.id == Study.patient_id)
+        .where(Patient.name == name)
+        .order_by(Study.name.collate("C"))
+    ).all()
+    if studies:
+        return f"{name!r} is a patient, not a case; take one of the studies {', '.join(studies)}"
+    likely = func.left(Study.name, 1) == name[:1]
+    names = connection.scalars(select(Study.name).where(likely).distinct().limit(_NAMES_COMPARED)).all()
+    volumes = connection.scalars(
+        select(Volume.name).where(func.left(Volume.name, 1) == name[:1]).limit(_NAMES_COMPARED)
+    ).all()
+    near = get_close_matches(name, sorted({*names, *volumes}), n=3, cutoff=0.7)
+    hint = f"did you mean {', '.join(near)}" if near else "`ctsearch cases list` shows what there is"
+    return f"no case is called {name!r}; {hint}"
