@@ -72,6 +72,11 @@ def published_names(config: CtClipConfig) -> dict[str, str]:
     return names
 
 
+def published_shape(name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape under which a published checkpoint holds our weight `name`, ours being `shape`."""
+    return (1, *shape) if name.startswith("volume_tower.codebook.") else shape
+
+
 def _report_names(layers: int) -> dict[str, str]:
     inside = [f"embeddings.{name}.weight" for name in _BERT_EMBEDDINGS]
     inside += [f"embeddings.LayerNorm.{part}" for part in ("weight", "bias")]
