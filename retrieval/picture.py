@@ -1,0 +1,193 @@
+"""A query and its hits side by side, as a radiologist hangs them: lung window, the left side on the right."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from encoders.errors import StorageError, VolumeError
+
+LUNG_WINDOW = (1500.0, -600.0)  # width and level, HU
+_LUNG_HU = (-950.0, -500.0)
+_LUNG_GRID_MM = 3.0
+_CHEST_WALL_MM = 8.0
+_BODY_HU = -300.0
+_AIR_HU = -1000.0
+
+_TILE_PX = 300
+_CORONAL_PX = 240
+_CAPTION_PX = 104
+_MARGIN_PX = 10
+_FOOTER_PX = 28
+_TILES_A_ROW = 4
+_FIELD_MM = (320.0, 500.0)  # the smallest and the widest field of view shown
+_BACKGROUND, _INK, _FAINT, _ACCENT = (17, 19, 23), (235, 236, 238), (150, 155, 163), (86, 156, 214)
+_FOOTER = "Research use only. Lung window 1500/-600 HU; the patient's left is on the right; all at one scale."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One case of the picture.
+
+    `hu_SLP` is in Hounsfield units with axes towards Superior, Left and Posterior, None where the voxels are
+    out of reach; `spacing_mm` follows its axes.
+    """
+
+    title: str
+    lines: tuple[str, ...] = ()
+    hu_SLP: NDArray[np.float32] | None = None  # noqa: N815 - the suffix tells the axes
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+def draw_hits(query: Tile, hits: Sequence[Tile], path: Path) -> None:
+    """Write a PNG with the query first and its hits after it, each an axial and a coronal slice.
+
+    Slices are taken where half of the lung lies below (axial) and in front (coronal), so that levels compare.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    tiles = [query, *hits]
+    field_mm = _field_of_view(tiles)
+    columns = min(len(tiles), _TILES_A_ROW)
+    rows = -(-len(tiles) // columns)
+    cell = (_TILE_PX + _MARGIN_PX, _TILE_PX + _CORONAL_PX + _CAPTION_PX + _MARGIN_PX)
+    canvas = Image.new(
+        "RGB", (columns * cell[0] + _MARGIN_PX, rows * cell[1] + _MARGIN_PX + _FOOTER_PX), _BACKGROUND
+    )
+    for index, tile in enumerate(tiles):
+        corner = (index % columns * cell[0] + _MARGIN_PX, index // columns * cell[1] + _MARGIN_PX)
+        canvas.paste(_draw_tile(tile, field_mm, is_query=index == 0), corner)
+    ImageDraw.Draw(canvas).text((_MARGIN_PX, canvas.height - _FOOTER_PX), _FOOTER, _FAINT, _font(13))
+    try:
+        canvas.save(path, format="PNG")
+    except OSError as error:
+        raise StorageError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
+
+
+def window_lung(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Map HU to grey, 0 at the window's lower edge and 255 at its upper one."""
+    width, level = LUNG_WINDOW
+    grey = (np.asarray(hu, np.float32) - (level - width / 2)) / width * 255
+    grey_8bit: NDArray[np.uint8] = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
+    return grey_8bit
+
+
+def axial_view(tile: Tile) -> NDArray[np.float32]:
+    """Return the axial slice (posterior down, left to the right) with half of the lung below it."""
+    hu_SLP = _voxels(tile)
+    return np.transpose(hu_SLP[_median_index(_lung_area(tile, along=0), hu_SLP.shape[0])])
+
+
+def coronal_view(tile: Tile) -> NDArray[np.float32]:
+    """Return the coronal slice (superior up, left to the right) with half of the lung in front of it."""
+    hu_SLP = _voxels(tile)
+    return hu_SLP[::-1, :, _median_index(_lung_area(tile, along=2), hu_SLP.shape[2])]
+
+
+def _voxels(tile: Tile) -> NDArray[np.float32]:
+    if tile.hu_SLP is None:
+        raise VolumeError(f"{tile.title} has no voxels to draw: its file is out of reach")
+    return tile.hu_SLP
+
+
+def _lung_area(tile: Tile, *, along: int) -> NDArray[np.int64]:
+    """Count the lung's voxels along an axis, on a grid of about 3 mm.
+
+    Lung has air's density and a chest wall before and behind it, which the foam of a table has not.
+    """
+    steps = [max(1, int(_LUNG_GRID_MM / mm)) for mm in tile.spacing_mm]
+    coarse = _voxels(tile)[:: steps[0], :: steps[1], :: steps[2]]
+    wall = (coarse > _BODY_HU) * (tile.spacing_mm[2] * steps[2])
+    before, behind = wall.cumsum(axis=2), wall[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+    lung = (
+        (coarse > _LUNG_HU[0])
+        & (coarse < _LUNG_HU[1])
+        & (before > _CHEST_WALL_MM)
+        & (behind > _CHEST_WALL_MM)
+    )
+    area: NDArray[np.int64] = lung.sum(axis=tuple(axis for axis in range(3) if axis != along))
+    return area
+
+
+def _median_index(area: NDArray[np.int64], length: int) -> int:
+    """The index within `length` that has half of a coarser axis's area before it, else the middle."""
+    total = area.sum()
+    if not total:
+        return length // 2
+    return int((np.searchsorted(area.cumsum(), total / 2) + 0.5) * length / len(area))
+
+
+def _field_of_view(tiles: Sequence[Tile]) -> float:
+    """A width that holds every body, mm."""
+    widths = [_body_width_mm(tile) for tile in tiles if tile.hu_SLP is not None]
+    return float(np.clip(max(widths, default=0.0) * 1.05, *_FIELD_MM))
+
+
+def _body_width_mm(tile: Tile) -> float:
+    columns = np.flatnonzero((axial_view(tile) > _BODY_HU).any(axis=0))
+    return float(columns[-1] - columns[0] + 1) * tile.spacing_mm[1] if columns.size else 0.0
+
+
+def _draw_tile(tile: Tile, field_mm: float, *, is_query: bool) -> Image.Image:
+    cell = Image.new("RGB", (_TILE_PX, _TILE_PX + _CORONAL_PX + _CAPTION_PX), _BACKGROUND)
+    draw = ImageDraw.Draw(cell)
+    if tile.hu_SLP is None:
+        draw.rectangle((0, 0, _TILE_PX - 1, _TILE_PX + _CORONAL_PX - 1), outline=_FAINT)
+        draw.text((_TILE_PX // 2, _TILE_PX // 2), "voxels out of reach", _FAINT, _font(14), anchor="mm")
+    else:
+        slice_mm, left_mm, posterior_mm = tile.spacing_mm
+        mm_a_px = field_mm / _TILE_PX
+        axial = _scaled(axial_view(tile), (posterior_mm, left_mm), mm_a_px)
+        coronal = _scaled(coronal_view(tile), (slice_mm, left_mm), mm_a_px)
+        cell.paste(_centred(axial, (_TILE_PX, _TILE_PX)), (0, 0))
+        cell.paste(_centred(coronal, (_TILE_PX, _CORONAL_PX)), (0, _TILE_PX))
+        draw.text((5, 4), "R", _FAINT, _font(13))
+        draw.text((_TILE_PX - 14, 4), "L", _FAINT, _font(13))
+    if is_query:
+        draw.rectangle((0, 0, _TILE_PX - 1, _TILE_PX + _CORONAL_PX - 1), outline=_ACCENT, width=3)
+    _write_caption(draw, tile, _ACCENT if is_query else _INK)
+    return cell
+
+
+def _scaled(view: NDArray[np.float32], spacing_mm: tuple[float, float], mm_a_px: float) -> Image.Image:
+    """Bring the body in a slice, spacing (rows, columns), to square pixels of one scale."""
+    columns = np.flatnonzero((view > _BODY_HU).any(axis=0))
+    rows = np.flatnonzero((view > _BODY_HU).any(axis=1))
+    if rows.size and columns.size:
+        view = view[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    size = [max(1, round(n * mm / mm_a_px)) for n, mm in zip(view.shape, spacing_mm, strict=True)]
+    return Image.fromarray(window_lung(view)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+
+
+def _centred(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    frame = Image.new("L", size, int(window_lung(np.array(_AIR_HU, np.float32))))
+    frame.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
+    return frame
+
+
+def _write_caption(draw: ImageDraw.ImageDraw, tile: Tile, colour: tuple[int, int, int]) -> None:
+    top = _TILE_PX + _CORONAL_PX + 6
+    draw.text((2, top), _fitting(tile.title, _font(16)), colour, _font(16))
+    wrapped = [part for line in tile.lines for part in textwrap.wrap(_printable(line), 44)]
+    for row, line in enumerate(wrapped[:4]):
+        draw.text((2, top + 22 + row * 18), line, _FAINT if row else _INK, _font(13))
+
+
+def _fitting(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    text = _printable(text)
+    while len(text) > 1 and font.getlength(text) > _TILE_PX - 4:
+        text = text[:-2] + "…"
+    return text
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
