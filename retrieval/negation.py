@@ -1,0 +1,154 @@
+"""Whether a sentence only denies: cues and their scope, for the English that radiologists write.
+
+The idea is NegEx's (Chapman et al. 2001, J Biomed Inform 34:301): a cue denies what lies in its scope, and
+pseudo-cues ("no significant change", "cannot be excluded") deny nothing. A sentence counts as a denial when
+some cue has a scope and nothing outside the scopes affirms a finding: "Nodule without calcification" is none.
+"""
+
+import re
+from itertools import pairwise
+
+_AUXILIARY = r"(?:is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|may|might)"
+_SEEN = (
+    r"(?:seen|observed|detected|noted|identified|found|visuali[sz]ed|demonstrated|present|available|watched"
+    r"|followed|monitored|selected|encountered|noticed|recorded|described|considered|thought|shown)"
+)
+_DEGREE = (
+    r"(?:significant(?:ly)?|obvious(?:ly)?|evident|interval|appreciable|remarkable|notable|clear(?:ly)?|relevant"
+    r"|substantial(?:ly)?|major|marked(?:ly)?|apparent|definite|dimensional|size|any|much|other|gross)"
+)
+_EARLIER = r"(?:previous|prior|old|earlier|last)"
+_NOT_ASSESSED = (
+    r"(?:excluded?|ruled? out|evaluated?(?! in favou?r)|assess(?:ed)?|characteri[sz]ed?"
+    r"|differentiated?|determined?|defined|made|interpreted|separated|examined|performed|measured"
+    r"|optimal(?:ly)?|included?|given|administered|used|possible|certain|clear|specific|only|necessarily|known|required|needed|typical|suitable|diagnostic"
+    r"|enter(?:ed)?|distinguish between|fully|completely|clearly|well)"
+)
+_PSEUDO_CUES = re.compile(
+    r"\b(?:"
+    rf"no (?:{_DEGREE} )*(?:\w+ )?(?:difference|progression|regression)s?\b"
+    rf"|no (?:{_DEGREE} )*(?:change|alteration)s?\b"
+    rf"|no (?:{_DEGREE} )*(?:increase|decrease|reduction|growth) (?:\w+ ){{0,3}}?in (?:the |its |their )?"
+    r"(?:sizes?|numbers?|dimensions?|extent|diameters?)\b"
+    rf"|without (?:{_DEGREE} )*(?:change|difference)s?\b"
+    rf"|not (?:{_DEGREE} )*(?:changed?|differ(?:ent)?)\b"
+    rf"|{_AUXILIARY} not (?:show |demonstrate )(?:{_DEGREE} )*(?:change|difference)s?\b"
+    rf"|(?:can ?not|can't|could not|couldn't|may not|might not|not) (?:be )?(?:\w+ly )?{_NOT_ASSESSED}\b"
+    r"|no (?:contrast|previous|prior|old|earlier|comment|evaluation|comparison|doubt|need|further)\b"
+    r"|no distinction\b"
+    r"|(?:without|lack of|absence of) (?:any )?(?:the )?(?:(?:use|administration) of )?"
+    r"(?:i\.?v\.? |intravenous |oral )*contra[sc]t"
+    r"|not (?:contra[sc]ted|enhanced)\b"
+    rf"|(?:not|no [^,;.]{{0,80}}) {_SEEN} (?:in|on|at) (?:[\w']+ ){{0,2}}{_EARLIER}\b"
+    r"|(?:not|no) (?:exceed(?:ing)?|larger|bigger|greater|more|smaller|less|wider)\b"
+    r"|not to (?:exceed|mention)\b"
+    r"|rather than\b"
+    r")"
+)
+_CLAUSE_CUES = re.compile(
+    rf"\b(?:{_AUXILIARY} (?:\w+ly )?not\b|can ?not\b|\w+n't\b|no longer\b|not (?:\w+ly )?reach(?:ed|ing)?\b"
+    rf"|not {_SEEN}\b|(?:is|are|was|were) (?:\w+ly )?(?:absent|excluded|ruled out)\b|neither\b|none\b|never\b"
+    r"|(?:has|have|had) (?:\w+ly )?(?:resolved|disappeared)\b|absent\b(?=\W*$))"
+)
+_FORWARD_CUES = re.compile(
+    r"\b(?:(?:there (?:is|are|was|were) )?no\b(?!\. ?\d)|without\b|absence of\b|lack of\b|free (?:of|from)\b"
+    r"|negative for\b|devoid of\b|not\b|nor\b|denies\b|rules? out\b)"
+)
+_SHARED_DENIAL = re.compile(  # "Effusion - no thickening was detected": translated lists that one verb denies
+    rf"^[^,]* ?[-–] ?no\b.* (?:is|are|was|were) {_SEEN}\b"
+)
+_NOW_GONE = re.compile(
+    rf"\b{_EARLIER}\b.*\bnot (?:\w+ly )?{_SEEN} (?:in|on|at) (?:the )?(?:current|present|this)\b"
+)
+_TERMINATORS = re.compile(
+    r"[;:]|\b(?:but|however|although|though|except(?: for)?|apart from|aside from|other than|besides|yet"
+    r"|while|whereas|nevertheless|still)\b|\b(?:that|which|who|whose|where)\b(?= \w+)"
+)
+_NEW_SUBJECT = re.compile(
+    r"(?:a few|several|multiple|millimetric|minimal|mild|there (?:is|are|was|were))\b(?! no\b)"
+)
+_JOINTS = re.compile(r",(?: and| or)?\s|\band\b")
+_FINITE_VERB = re.compile(
+    rf"\b(?:is|are|was|were|has|have|had|shows?|showed|measures?|measured|appears?|remains?|contains?"
+    rf"|demonstrates?|reveals?|draws?|do|does|did|cannot|could|{_SEEN})\b"
+)
+_BARE_VERB = re.compile(r"(?:is|are|was|were)\b")
+_AFFIRMING_VERB = re.compile(
+    rf"\b(?:(?:is|are|was|were|been) (?:also |again |still |\w+ly ){{0,2}}{_SEEN}"
+    r"|there (?:is|are|was|were)\b(?! no\b)|(?:has|have) (?:an?|several|multiple|some|a few)\b)"
+)
+_NORMAL = re.compile(
+    r"\b(?:normal|natural|open|preserved|patent|clear|unremarkable|regular|intact|usual|ordinary|symmetrical?)\b"
+)
+_ORDINARY_NODES = re.compile(  # lymph nodes are anatomy; "not of pathological size" denies lymphadenopathy
+    r"\b(?:there (?:is|are|were) (?:also |again |still )?)?"
+    r"(?:an? few |several |multiple |some |small |millimetric )*lymph nodes?\b"
+)
+_FINDING = re.compile(
+    r"\b(?:micro|macro|peri|para|broncho|hydro|hepato|spleno|pseudo|poly|cholecysto"
+    r"|nephro|uro|osteo|athero)*"
+    r"(?:nodul|mass\b|masses|lesion|effusion|thicken|atelecta|emphysem|consolidat|opacit|opacif"
+    r"|ground[- ]glass|infiltrat|calcif|calcific|plaque|atheroma|herni|cardiomegal|dilat|ectasi|bronchiecta"
+    r"|enlarg|increas|larger|wider|stenos|narrowing|fractur|cyst|pneumothora|pneumon|fibros|fibrot|sequel"
+    r"|adenopath|lymphadenopath|metasta|tumou?r|malignan|aneurysm|embol|thromb|edema|oedema|reticul|honeycomb|mosaic"
+    r"|septal|bud\b|budding|crazy|stone|calcul|lithiasis|steato|adipos|scolio|kypho|phyte|degenerat|abscess|cavit|catheter|stent"
+    r"|pacemaker|prosthe|suture|sternotom|trapping|bulla|bleb|collection|hypodens|hyperdens|densit|recession"
+    r"|retraction|bronchiolit|abnormal|suspicious|covid|infection|infecti|hypertroph|atroph|deviation|megaly"
+    r"|surg|operat|resect|ectomy|ostomy|volume loss)"
+)
+
+
+def is_denial(sentence: str) -> bool:
+    """Whether a sentence denies a finding and affirms none.
+
+    Args:
+        sentence: one sentence as written.
+
+    Returns:
+        True for "No effusion was observed."; False for what is affirmed, uncertain, normal or not assessed.
+    """
+    text = _PSEUDO_CUES.sub(lambda match: "~" * len(match[0]), " ".join(sentence.lower().split()))
+    text = _ORDINARY_NODES.sub(" ", text) if "patholog" in text else text
+    gone = _NOW_GONE.search(text)
+    if gone is not None:
+        return not _affirms(text[gone.end() :], None)
+    clauses = _clauses(text)
+    denied = [_denied_span(clause) for clause in clauses]
+    if not any(denied):
+        return False
+    return not any(_affirms(clause, span) for clause, span in zip(clauses, denied, strict=True))
+
+
+def _clauses(text: str) -> list[str]:
+    """Cut where a cue's scope ends: at contrasts, and where both sides of a joint have a verb."""
+    clauses: list[str] = []
+    for part in _split_before(text, [match.start() for match in _TERMINATORS.finditer(text)]):
+        rest, start = part, 0
+        for joint in _JOINTS.finditer(part):
+            left, right = part[start : joint.start()], part[joint.end() :]
+            goes_on = _FINITE_VERB.search(right) and not _BARE_VERB.match(right)
+            if _FINITE_VERB.search(left) and (goes_on or _NEW_SUBJECT.match(right)):
+                clauses.append(left)
+                start, rest = joint.end(), right
+        clauses.append(rest)
+    return clauses
+
+
+def _split_before(text: str, cuts: list[int]) -> list[str]:
+    edges = [0, *cuts, len(text)]
+    return [text[start:end] for start, end in pairwise(edges)]
+
+
+def _denied_span(clause: str) -> tuple[int, int] | None:
+    """Return where the clause's cues deny, as character positions, or None where nothing is denied."""
+    if _CLAUSE_CUES.search(clause) or _SHARED_DENIAL.search(clause):
+        return (0, len(clause))
+    cue = _FORWARD_CUES.search(clause)
+    return None if cue is None else (cue.start(), len(clause))
+
+
+def _affirms(clause: str, denied: tuple[int, int] | None) -> bool:
+    outside = clause if denied is None else clause[: denied[0]] + " " + clause[denied[1] :]
+    if _NORMAL.search(outside) and not _FINDING.search(outside):
+        return False
+    return bool(_FINDING.search(outside) or _AFFIRMING_VERB.search(outside))
