@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from encoders.errors import StorageError, VolumeError
+from encoders.errors import StorageError
 
 LUNG_WINDOW = (1500.0, -600.0)  # width and level, HU
 _LUNG_HU = (-950.0, -500.0)
@@ -30,23 +30,41 @@ _FOOTER = "Research use only. Lung window 1500/-600 HU; the patient's left is on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """One case of the picture.
+class Slices:
+    """What is shown of a volume, HU: an axial slice, posterior down, and a coronal one, superior up.
 
-    `hu_SLP` is in Hounsfield units with axes towards Superior, Left and Posterior, None where the voxels are
-    out of reach; `spacing_mm` follows its axes.
+    The patient's left is on the right of both.
     """
+
+    axial: NDArray[np.float32]
+    coronal: NDArray[np.float32]
+    spacing_mm: tuple[float, float, float]  # towards Superior, Left and Posterior
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """One case of the picture; `slices` is None where its voxels are out of reach."""
 
     title: str
     lines: tuple[str, ...] = ()
-    hu_SLP: NDArray[np.float32] | None = None  # noqa: N815 - the suffix tells the axes
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    slices: Slices | None = None
+
+
+def take_slices(hu_SLP: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Slices:
+    """Take the slices with half of the lung below them (axial) and in front of them (coronal).
+
+    Args:
+        hu_SLP: Hounsfield units, axes towards Superior, Left and Posterior.
+        spacing_mm: along the same axes.
+    """
+    lung = _coarse_lung(hu_SLP, spacing_mm)
+    level = _median_index(lung.sum(axis=(1, 2)), hu_SLP.shape[0])
+    depth = _median_index(lung.sum(axis=(0, 1)), hu_SLP.shape[2])
+    return Slices(axial=hu_SLP[level].T.copy(), coronal=hu_SLP[::-1, :, depth].copy(), spacing_mm=spacing_mm)
 
 
 def draw_hits(query: Tile, hits: Sequence[Tile], path: Path) -> None:
-    """Write a PNG with the query first and its hits after it, each an axial and a coronal slice.
-
-    Slices are taken where half of the lung lies below (axial) and in front (coronal), so that levels compare.
+    """Write a PNG with the query first and its hits after it, all at one scale.
 
     Raises:
         StorageError: the file cannot be written.
@@ -77,41 +95,17 @@ def window_lung(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
     return grey_8bit
 
 
-def axial_view(tile: Tile) -> NDArray[np.float32]:
-    """Return the axial slice (posterior down, left to the right) with half of the lung below it."""
-    hu_SLP = _voxels(tile)
-    return np.transpose(hu_SLP[_median_index(_lung_area(tile, along=0), hu_SLP.shape[0])])
+def _coarse_lung(hu_SLP: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Find the lung on a grid of about 3 mm: air's density with a chest wall before and behind it.
 
-
-def coronal_view(tile: Tile) -> NDArray[np.float32]:
-    """Return the coronal slice (superior up, left to the right) with half of the lung in front of it."""
-    hu_SLP = _voxels(tile)
-    return hu_SLP[::-1, :, _median_index(_lung_area(tile, along=2), hu_SLP.shape[2])]
-
-
-def _voxels(tile: Tile) -> NDArray[np.float32]:
-    if tile.hu_SLP is None:
-        raise VolumeError(f"{tile.title} has no voxels to draw: its file is out of reach")
-    return tile.hu_SLP
-
-
-def _lung_area(tile: Tile, *, along: int) -> NDArray[np.int64]:
-    """Count the lung's voxels along an axis, on a grid of about 3 mm.
-
-    Lung has air's density and a chest wall before and behind it, which the foam of a table has not.
+    The foam of a table has no such wall.
     """
-    steps = [max(1, int(_LUNG_GRID_MM / mm)) for mm in tile.spacing_mm]
-    coarse = _voxels(tile)[:: steps[0], :: steps[1], :: steps[2]]
-    wall = (coarse > _BODY_HU) * (tile.spacing_mm[2] * steps[2])
-    before, behind = wall.cumsum(axis=2), wall[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
-    lung = (
-        (coarse > _LUNG_HU[0])
-        & (coarse < _LUNG_HU[1])
-        & (before > _CHEST_WALL_MM)
-        & (behind > _CHEST_WALL_MM)
-    )
-    area: NDArray[np.int64] = lung.sum(axis=tuple(axis for axis in range(3) if axis != along))
-    return area
+    up, left, back = (max(1, int(_LUNG_GRID_MM / mm)) for mm in spacing_mm)
+    coarse = hu_SLP[::up, ::left, ::back]
+    wall_mm = (coarse > _BODY_HU) * np.float32(spacing_mm[2] * back)
+    before, behind = wall_mm.cumsum(axis=2), wall_mm[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
+    lung: NDArray[np.bool_] = (coarse > _LUNG_HU[0]) & (coarse < _LUNG_HU[1])
+    return lung & (before > _CHEST_WALL_MM) & (behind > _CHEST_WALL_MM)
 
 
 def _median_index(area: NDArray[np.int64], length: int) -> int:
@@ -124,26 +118,26 @@ def _median_index(area: NDArray[np.int64], length: int) -> int:
 
 def _field_of_view(tiles: Sequence[Tile]) -> float:
     """A width that holds every body, mm."""
-    widths = [_body_width_mm(tile) for tile in tiles if tile.hu_SLP is not None]
+    widths = [_body_width_mm(tile.slices) for tile in tiles if tile.slices is not None]
     return float(np.clip(max(widths, default=0.0) * 1.05, *_FIELD_MM))
 
 
-def _body_width_mm(tile: Tile) -> float:
-    columns = np.flatnonzero((axial_view(tile) > _BODY_HU).any(axis=0))
-    return float(columns[-1] - columns[0] + 1) * tile.spacing_mm[1] if columns.size else 0.0
+def _body_width_mm(slices: Slices) -> float:
+    columns = np.flatnonzero((slices.axial > _BODY_HU).any(axis=0))
+    return float(columns[-1] - columns[0] + 1) * slices.spacing_mm[1] if columns.size else 0.0
 
 
 def _draw_tile(tile: Tile, field_mm: float, *, is_query: bool) -> Image.Image:
     cell = Image.new("RGB", (_TILE_PX, _TILE_PX + _CORONAL_PX + _CAPTION_PX), _BACKGROUND)
     draw = ImageDraw.Draw(cell)
-    if tile.hu_SLP is None:
+    if tile.slices is None:
         draw.rectangle((0, 0, _TILE_PX - 1, _TILE_PX + _CORONAL_PX - 1), outline=_FAINT)
         draw.text((_TILE_PX // 2, _TILE_PX // 2), "voxels out of reach", _FAINT, _font(14), anchor="mm")
     else:
-        slice_mm, left_mm, posterior_mm = tile.spacing_mm
+        slice_mm, left_mm, posterior_mm = tile.slices.spacing_mm
         mm_a_px = field_mm / _TILE_PX
-        axial = _scaled(axial_view(tile), (posterior_mm, left_mm), mm_a_px)
-        coronal = _scaled(coronal_view(tile), (slice_mm, left_mm), mm_a_px)
+        axial = _scaled(tile.slices.axial, (posterior_mm, left_mm), mm_a_px)
+        coronal = _scaled(tile.slices.coronal, (slice_mm, left_mm), mm_a_px)
         cell.paste(_centred(axial, (_TILE_PX, _TILE_PX)), (0, 0))
         cell.paste(_centred(coronal, (_TILE_PX, _CORONAL_PX)), (0, _TILE_PX))
         draw.text((5, 4), "R", _FAINT, _font(13))
