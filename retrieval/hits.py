@@ -14,7 +14,7 @@ from retrieval.matched_sentences import Wording, matched_sentences
 from retrieval.neighbours import Neighbour, among
 from retrieval.schema import Label, Patient, Report, Study, Volume
 
-_ACQUISITION = ("sex", "age_years", "manufacturer", "model", "kernel", "slice_mm", "pixel_mm")
+ACQUISITION = ("sex", "age_years", "manufacturer", "model", "kernel", "slice_mm", "pixel_mm")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def present_labels(
 
 def case_metadata(study: RowMapping, volume: RowMapping | None) -> dict[str, Any]:
     """Return dataset, split and day of a study and the acquisition of a volume; None is unknown."""
-    acquired = {name: None if volume is None else volume[name] for name in _ACQUISITION}
+    acquired = {name: None if volume is None else volume[name] for name in ACQUISITION}
     return {"dataset": study["dataset"], "split": study["split"], "day": study["day"], **acquired}
 
 
@@ -123,7 +123,7 @@ def _studies(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
 
 
 def _volumes(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
-    columns = [getattr(Volume, name) for name in _ACQUISITION]
+    columns = [getattr(Volume, name) for name in ACQUISITION]
     rows = connection.execute(select(Volume.id, *columns).where(among(Volume.id, ids)))
     return {row["id"]: row for row in rows.mappings()}
 
