@@ -1,0 +1,140 @@
+"""Answers as tables that fit 80 columns; what reports say is shown without its control characters."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from retrieval.case_list import ListedCase
+    from retrieval.hits import Hit
+    from retrieval.records import CollectionInfo
+    from retrieval.search import Answer
+
+RESEARCH_USE = "Research use only: nothing here is a diagnosis."
+_SAYING_LENGTH = 150  # of what is quoted from a report
+_TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+
+
+def print_answer(answer: "Answer", title: str, *, score: str = "Score") -> None:
+    """Print hits, best first; `title` says what was asked, `score` what the figure is."""
+    console = _console()
+    console.print(Text(f"{title} · collection {answer.collection} · {_how(answer)}"))
+    if not answer.hits:
+        console.print(Text("No case matches."))
+        return
+    table = _table(("#", "right"), (score, "right"), ("Sex, age", "left"), ("Case", "left"))
+    for hit in answer.hits:
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", _who(hit.metadata), _case(hit))
+    console.print(table)
+    console.print(Text(RESEARCH_USE, style="dim"))
+
+
+def print_cases(cases: Sequence["ListedCase"]) -> None:
+    """Print one row a case, and how many there are."""
+    console = _console()
+    table = _table(
+        ("Volume", "left"),
+        ("Study", "left"),
+        ("Sex, age", "left"),
+        ("Scanner", "left"),
+        ("Findings", "left"),
+        ("In", "left"),
+    )
+    for case in cases:
+        table.add_row(
+            Text(printable(", ".join(case.volumes) or "report only")),
+            Text(printable(case.study)),
+            _who(case.metadata),
+            Text(printable(str(case.metadata["manufacturer"] or ""))),
+            Text(", ".join(case.labels)),
+            Text(", ".join(case.collections), style="dim"),
+        )
+    if cases:
+        console.print(table)
+    console.print(Text(f"{len(cases)} cases"))
+
+
+def print_collections(collections: Sequence["CollectionInfo"]) -> None:
+    """Print one row a collection."""
+    table = _table(
+        ("Collection", "left"),
+        ("Encoder", "left"),
+        ("Numbers", "right"),
+        ("Volumes", "right"),
+        ("Reports", "right"),
+        ("Studies", "right"),
+    )
+    for info in collections:
+        counts = (
+            "?" if count is None else f"{count:,}" for count in (info.volumes, info.reports, info.studies)
+        )
+        table.add_row(Text(info.name), Text(info.encoder), str(info.latent_dim), *counts)
+    _console().print(table if collections else Text("There is no collection; `ctsearch index` makes one."))
+
+
+def print_probabilities(title: str, probabilities: dict[str, float]) -> None:
+    """Print findings, the likeliest first."""
+    console = _console()
+    console.print(Text(printable(title)))
+    table = _table(("Finding", "left"), ("Probability", "right"), ("", "left"))
+    for finding, probability in sorted(probabilities.items(), key=lambda item: -item[1]):
+        table.add_row(
+            Text(printable(finding)), f"{probability:.3f}", Text("█" * round(probability * 30), style="cyan")
+        )
+    console.print(table)
+    console.print(Text(RESEARCH_USE, style="dim"))
+
+
+def printable(text: str) -> str:
+    """Replace control, format and unassigned characters by spaces: a report may not steer a terminal."""
+    text = _TERMINAL_CODE.sub("", text)
+    return "".join(" " if unicodedata.category(character)[0] == "C" else character for character in text)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _table(*columns: tuple[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    for name, justify in columns:
+        table.add_column(name, justify=justify, overflow="fold", vertical="top")
+    return table
+
+
+def _how(answer: "Answer") -> str:
+    return f"{'exact' if answer.exact else 'approximate'} ({answer.engine}) in {answer.took_ms:.0f} ms"
+
+
+def _who(metadata: Any) -> str:
+    age = metadata.get("age_years")
+    parts = (metadata.get("sex"), None if age is None else f"{age:g}")
+    return ", ".join(part for part in parts if part) or "?"
+
+
+def _case(hit: "Hit") -> Group:
+    """Name, findings (the shared ones first), and what the report says, a line each."""
+    names = Text(printable(hit.study), style="bold")
+    names.append(f"  {printable(hit.volume or 'report only')}", style="not bold dim")
+    lines = [names]
+    if hit.shared_labels:
+        lines.append(Text(f"shares {', '.join(hit.shared_labels)}", style="cyan"))
+    others = ", ".join(label for label in hit.labels if label not in hit.shared_labels)
+    if others:
+        lines.append(Text(f"also {others}" if hit.shared_labels else others))
+    saying = _saying(hit)
+    if saying:
+        lines.append(Text(f"“{saying}”", style="italic"))
+    return Group(*lines)
+
+
+def _saying(hit: "Hit") -> str:
+    """The best sentence, else the first words of the impression, else of the findings."""
+    text = " ".join(printable(next(iter(hit.matched_sentences), hit.impression or hit.findings)).split())
+    return text if len(text) <= _SAYING_LENGTH else text[: _SAYING_LENGTH - 1].rsplit(" ", 1)[0] + "…"
