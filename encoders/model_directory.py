@@ -4,12 +4,9 @@
 changes whenever an answer could.
 """
 
-import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +16,19 @@ from torch import Tensor
 
 from encoders.checkpoints import Weights, expected_shapes
 from encoders.config import CtClipConfig
-from encoders.errors import CheckpointError, ConfigError, StorageError
+from encoders.errors import CheckpointError, StorageError
+from encoders.model_card import (
+    CONFIG_FILE,
+    FORMAT,
+    TOKENIZER_FILE,
+    WEIGHTS_FILE,
+    ModelCard,
+    file_sha256,
+    model_digest,
+    read_card,
+    verify_model,
+)
 from encoders.reports import ReportTokenizer
-
-FORMAT = "ctsearch encoder 1"
-WEIGHTS_FILE, CONFIG_FILE, TOKENIZER_FILE = "model.safetensors", "config.json", "tokenizer.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelCard:
-    """What `config.json` says of a model; its files are as written once `verify_model` has passed."""
-
-    directory: Path
-    config: CtClipConfig
-    digest: str  # SHA-256 in hexadecimal
-    files: Mapping[str, str]  # name to SHA-256
-    source: str  # where the weights come from, in words
-
-    @property
-    def tokenizer_file(self) -> Path | None:
-        """The tokeniser, if the model has one."""
-        return self.directory / TOKENIZER_FILE if TOKENIZER_FILE in self.files else None
 
 
 def write_model(
@@ -79,60 +68,6 @@ def write_model(
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return read_card(directory)
-
-
-def read_card(directory: Path) -> ModelCard:
-    """Read what a model says of itself, without its weights.
-
-    Raises:
-        CheckpointError: the directory is no model, or its config.json has been changed.
-    """
-    path = directory / CONFIG_FILE
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{directory} is no model directory, it has no {CONFIG_FILE}; make one with ctsearch models import"
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    try:
-        data = json.loads(text)
-        card = ModelCard(
-            directory=directory,
-            config=CtClipConfig.from_json(data["model"]),
-            digest=str(data["digest"]),
-            files=dict(data["files"]),
-            source=str(data["source"]),
-        )
-        known = data["format"] == FORMAT and WEIGHTS_FILE in card.files
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
-        raise CheckpointError(
-            f"{path} does not describe a model of ctsearch; import the checkpoint again"
-        ) from error
-    if not known:
-        raise CheckpointError(f"{path} has the format {data['format']!r}, this version reads {FORMAT!r}")
-    if card.digest != _digest(data["model"], card.files):
-        raise CheckpointError(f"{path} has been changed since it was written; import the checkpoint again")
-    return card
-
-
-def verify_model(card: ModelCard) -> None:
-    """Compare every file of a model with the SHA-256 that its config.json lists.
-
-    Raises:
-        CheckpointError: a file is missing, truncated or changed.
-    """
-    for name, digest in card.files.items():
-        path = card.directory / name
-        try:
-            found = _sha256(path)
-        except OSError as error:
-            raise CheckpointError(
-                f"{path} cannot be read: {error.strerror}; import the checkpoint again"
-            ) from error
-        if found != digest:
-            raise CheckpointError(f"{path} is not the file that was written; import the checkpoint again")
 
 
 def read_model(card: ModelCard) -> Weights:
@@ -212,16 +147,18 @@ def _write_files(draft: Path, weights: Weights, tokenizer: ReportTokenizer | Non
     save_file(tensors, draft / WEIGHTS_FILE)
     if tokenizer is not None:
         (draft / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
-    files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+    files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
     model = weights.config.to_json()
     described: dict[str, Any] = {
         "format": FORMAT,
-        "digest": _digest(model, files),
+        "digest": model_digest(model, files),
         "source": source,
         "files": files,
         "model": model,
     }
-    (draft / CONFIG_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    config_file = draft / CONFIG_FILE
+    config_file.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (draft / WEIGHTS_FILE).chmod(config_file.stat().st_mode)  # safetensors lets nobody but its owner read
     return read_card(draft)
 
 
@@ -237,13 +174,3 @@ def _swap(draft: Path, directory: Path) -> None:
         old.rename(directory)
         raise
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _digest(model: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    identity = json.dumps({"format": FORMAT, "model": model, "files": dict(files)}, sort_keys=True)
-    return hashlib.sha256(identity.encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

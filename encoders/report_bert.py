@@ -1,16 +1,22 @@
 """The report tower: BERT, as transformers implements it, without its pooler."""
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from encoders.config import ReportEncoderConfig
+
+if TYPE_CHECKING:
+    from transformers import BertConfig
 
 
 class ReportBert(nn.Module):
     """Token ids of a report to one vector (CXR-BERT, arXiv 2204.09817)."""
 
     def __init__(self, config: ReportEncoderConfig) -> None:
+        from transformers import BertModel  # takes seconds, which a volume encoder alone need not wait for
+
         super().__init__()
         self.config = config
         self.bert = BertModel(_bert_config(config), add_pooling_layer=False)
@@ -36,7 +42,9 @@ class ReportBert(nn.Module):
         embeddings.register_buffer("token_type_ids", torch.zeros_like(position_ids), persistent=False)
 
 
-def _bert_config(config: ReportEncoderConfig) -> BertConfig:
+def _bert_config(config: ReportEncoderConfig) -> "BertConfig":
+    from transformers import BertConfig
+
     bert = BertConfig(
         vocab_size=config.vocabulary,
         hidden_size=config.width,

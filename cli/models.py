@@ -1,0 +1,102 @@
+"""`ctsearch models`: import published checkpoints, and list what there is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from encoders.model_card import ModelCard
+
+app = typer.Typer(help="Import CT-CLIP checkpoints and list the encoders.", no_args_is_help=True)
+
+
+@app.command("import")
+def import_checkpoint(
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A published .pt or .safetensors file; no pickled code is run.")
+    ],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Directory to make; give it to --encoder afterwards.")],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            help="The text encoder's vocab.txt or tokenizer.json; without it only token ids encode."
+        ),
+    ] = None,
+    slices: Annotated[int, typer.Option(min=1, help="Slices of the grid it was trained on.")] = 240,
+    text_heads: Annotated[int, typer.Option(min=1, help="Attention heads of the text encoder.")] = 12,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows and columns, for a volume encoder alone (else 480); weights tell the rest."
+        ),
+    ] = None,
+) -> None:
+    """Convert a published CT-CLIP, VocabFine or volume-encoder checkpoint into a model directory.
+
+    Published weights keep their licence: CT-CLIP's is CC BY-NC-SA 4.0.
+    """
+    from encoders.checkpoints import read_checkpoint
+    from encoders.model_directory import write_model
+    from encoders.reports import ReportTokenizer
+
+    reader = None if tokenizer is None else ReportTokenizer.from_path(tokenizer)
+    weights = read_checkpoint(checkpoint, slices=slices, text_heads=text_heads, image_px=image_size)
+    card = write_model(out, weights, tokenizer=reader, source=f"imported from {checkpoint.name}")
+    _show_imported(card)
+
+
+@app.command("list")
+def list_models() -> None:
+    """Show the built-in encoders, and those imported into the models folder of CTSEARCH_HOME."""
+    from rich.console import Console
+
+    from encoders.errors import CheckpointError
+    from encoders.model_card import BUILT_IN, CONFIG_FILE, built_in_names, read_card
+    from retrieval.postgres import home
+
+    models = home() / "models"
+    imported = sorted(path.parent for path in models.glob(f"*/{CONFIG_FILE}") if path.parent.name[0] != ".")
+    table = _table()
+    for name in built_in_names():
+        table.add_row(*_row(name, read_card(BUILT_IN / name), "built in"))
+    for directory in imported:
+        try:
+            table.add_row(*_row(directory.name, read_card(directory), "imported"))
+        except CheckpointError as error:
+            table.add_row(directory.name, "imported", f"[red]{error}[/red]")
+    console = Console()
+    console.print(table)
+    console.print(f"Imported encoders are given by their directory: --encoder {models}/NAME", soft_wrap=True)
+
+
+def _show_imported(card: "ModelCard") -> None:
+    from rich.console import Console
+
+    table = _table()
+    table.add_row(*_row(card.directory.name, card, card.source))
+    console = Console()
+    console.print(table)
+    if card.config.report is not None and card.tokenizer_file is None:
+        console.print("It has no tokeniser: import it again with --tokenizer VOCAB to search by text.")
+    console.print(f"Use it: ctsearch index SOURCE --encoder {card.directory}", soft_wrap=True)
+
+
+def _table() -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("Encoder", "From", "Grid", "Latent", "Text", "Digest"):
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _row(name: str, card: "ModelCard", origin: str) -> tuple[str, ...]:
+    grid = " × ".join(map(str, card.config.volume.grid.shape))
+    latent = str(card.config.latent_dim or "tokens only")
+    text = "yes" if card.tokenizer_file else "no tokeniser" if card.config.report else "no"
+    return name, origin, grid, latent, text, card.digest[:12]
