@@ -90,8 +90,8 @@ def prompt_pair(prompt: str | None) -> PromptPair:
         return known[text.lower()]
     if "{}" not in text or not _NEGATION.search(text):
         raise SearchError(
-            f"prompt {prompt!r} is none of {', '.join(PROMPTS)}; write a sentence with {{}} for the finding and "
-            'its negation in brackets, as in "There is [no] {}."'
+            f"prompt {prompt!r} is none of {', '.join(PROMPTS)}; write a sentence with {{}} for the finding "
+            'and its negation in brackets, as in "There is [no] {}."'
         )
     return PromptPair(present=_NEGATION.sub("", text), absent=_NEGATION.sub(r"\1 ", text))
 
