@@ -1,5 +1,6 @@
 """Tables of the archive (PostgreSQL 18, pgvector 0.8 or newer); Alembic in migrations/ follows this file."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -20,8 +21,10 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -38,6 +41,9 @@ class TransactionId(UserDefinedType[int]):
     def get_col_spec(self, **_: Any) -> str:
         """The type's name in SQL."""
         return "xid8"
+
+
+ischema_names["xid8"] = TransactionId  # so that `alembic check` knows it when it meets it
 
 
 class Base(DeclarativeBase):
@@ -184,8 +190,10 @@ class Collection(Base):
 embedding = Table(
     "embedding",
     Base.metadata,
-    Column("collection_id", BigInteger, ForeignKey("collection.id", ondelete="CASCADE"), nullable=False),
-    Column("study_id", BigInteger, ForeignKey("study.id", ondelete="CASCADE"), nullable=False),
+    # No foreign key to collection (a partition lives and dies with its row there) nor to study (a volume's or
+    # report's own goes first): each costs a bulk load a tenth of its speed.
+    Column("collection_id", BigInteger, nullable=False),
+    Column("study_id", BigInteger, nullable=False),
     Column("volume_id", BigInteger, ForeignKey("volume.id", ondelete="CASCADE")),
     Column("report_id", BigInteger, ForeignKey("report.id", ondelete="CASCADE")),
     Column(
@@ -193,14 +201,36 @@ embedding = Table(
     ),  # digest of what was encoded: file or text, and how it was read
     Column("written_by", TransactionId, nullable=False, server_default=func.pg_current_xact_id()),
     Column("latent", VECTOR(), nullable=False),  # unit length; STORAGE PLAIN, see the first migration
-    UniqueConstraint("collection_id", "volume_id"),
-    UniqueConstraint("collection_id", "report_id"),
     CheckConstraint("num_nonnulls(volume_id, report_id) = 1", name="one_item"),
     Index(None, "study_id"),
-    Index(None, "volume_id"),
-    Index(None, "report_id"),
+    Index(
+        "uq_embedding_volume_id_collection_id",
+        "volume_id",
+        "collection_id",
+        unique=True,
+        postgresql_where=text("volume_id IS NOT NULL"),
+    ),
+    Index(
+        "uq_embedding_report_id_collection_id",
+        "report_id",
+        "collection_id",
+        unique=True,
+        postgresql_where=text("report_id IS NOT NULL"),
+    ),
     postgresql_partition_by="LIST (collection_id)",
 )
+
+MAX_LATENT_DIM = 2000  # pgvector indexes no longer vector, and a row of one must fit a page
+
+
+def partition_name(collection_id: int) -> str:
+    """Return the table that holds the latents of one collection."""
+    return f"embedding_{collection_id}"
+
+
+def is_made_at_run_time(table_name: str) -> bool:
+    """Whether a table is a collection's partition, which comes and goes with it and not by migration."""
+    return re.fullmatch(r"embedding_\d+", table_name) is not None
 
 
 class IndexRun(Base):
