@@ -38,7 +38,7 @@ def server() -> Iterator[EmbeddedServer]:
 
 @pytest.fixture
 def database(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
-    """The address of a fresh, migrated database, where `CTSEARCH_DATABASE` points; `CTSEARCH_HOME` is empty."""
+    """The address of a fresh, migrated database: `CTSEARCH_DATABASE`, beside an empty `CTSEARCH_HOME`."""
     name = f"test_{os.getpid()}_{tmp_path.name}"[:60]
     with server.connect(autocommit=True) as connection:
         connection.execute(
