@@ -11,6 +11,7 @@ from retrieval.datasets.phantom.cohort import (
     parse_source,
     phantom_case,
     phantom_cohort,
+    phantom_report,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "parse_source",
     "phantom_case",
     "phantom_cohort",
+    "phantom_report",
 ]

@@ -190,14 +190,12 @@ def _draw_abdomen(canvas: Canvas, anatomy: Anatomy, cavity: Floats, above: Float
 
 def draw_lung_vessels(chest: Chest) -> None:
     """Draw arteries, veins and bronchi into the lungs."""
-    blood = chest.anatomy.blood_hu
-    for side in SIDES:
-        tree = lung_tree(chest.anatomy, side)
-        chest.canvas.tubes(tree.arteries, blood, within_DHW=chest.lungs)
-        chest.canvas.tubes(tree.veins, blood, within_DHW=chest.lungs)
-        central = tree.airways.chosen(tree.level <= 4)
-        chest.canvas.tubes(central.widened(0.9), 0.0, within_DHW=chest.lungs)
-        chest.canvas.tubes(central, -960.0, within_DHW=chest.lungs)
+    trees = [lung_tree(chest.anatomy, side) for side in SIDES]
+    vessels = Segments.joined([part for tree in trees for part in (tree.arteries, tree.veins)])
+    chest.canvas.tubes(vessels, chest.anatomy.blood_hu, within_DHW=chest.lungs)
+    bronchi = Segments.joined([tree.airways.chosen(tree.level <= 4) for tree in trees])
+    chest.canvas.tubes(bronchi.widened(0.9), 0.0, within_DHW=chest.lungs)
+    chest.canvas.tubes(bronchi, -960.0, within_DHW=chest.lungs)
 
 
 def draw_spine(chest: Chest) -> None:
@@ -225,12 +223,14 @@ def _draw_front_bones(canvas: Canvas, anatomy: Anatomy) -> None:
     heights = np.linspace(0.02, 0.36, 6) * anatomy.height
     _, deep, middle = anatomy.widths(floats(heights))
     path = [(float(h), 0.0, float(m - d - 7)) for h, d, m in zip(heights, deep, middle, strict=True)]
-    for shift in (-10.0, 0.0, 10.0):
-        canvas.tubes(Segments.along([(h, shift, p) for h, _, p in path], 6.0), 230.0)
+    sternum = [Segments.along([(h, shift, p) for h, _, p in path], 6.0) for shift in (-10.0, 0.0, 10.0)]
+    canvas.tubes(Segments.joined(sternum), 230.0)
+    clavicles = []
     for side in (-1.0, 1.0):
         head = (path[-1][0] + 6, side * 18, path[-1][2])
         shoulder = (0.47 * anatomy.height, side * anatomy.half_width, 6.0)
-        canvas.tubes(Segments.along([head, shoulder], 6.0), 480.0)
+        clavicles.append(Segments.along([head, shoulder], 6.0))
+    canvas.tubes(Segments.joined(clavicles), 480.0)
 
 
 def aorta_path(anatomy: Anatomy) -> tuple[Floats, Floats]:
@@ -260,37 +260,33 @@ def draw_mediastinum(chest: Chest, *, pericardial_mm: float) -> None:
     """Draw heart (in so much pericardial fluid), great vessels, trachea, main bronchi, oesophagus."""
     anatomy, canvas = chest.anatomy, chest.canvas
     cz = anatomy.carina[0]
-    blood = anatomy.blood_hu
     draw_heart(chest, layer_mm=pericardial_mm)
-    ascending, arch = aorta_path(anatomy)
-    radius = anatomy.ascending_aorta / 2
-    canvas.tubes(Segments.along(ascending, radius), blood)
-    canvas.tubes(Segments.along(arch, 0.9 * radius, 0.66 * radius), blood)
-    hz, hx, hy = anatomy.heart_centre
-    trunk = anatomy.pulmonary_trunk / 2
-    canvas.tubes(Segments.along([(hz + 25, hx, hy - 14), (cz - 16, 20.0, -14.0)], trunk), blood)
-    canvas.tubes(
-        Segments.along([(cz - 16, 20.0, -14.0), (cz - 18, -6.0, -6.0), anatomy.hilum("right")], 0.8 * trunk),
-        blood,
-    )
-    canvas.tubes(Segments.along([(cz - 16, 20.0, -14.0), anatomy.hilum("left")], 0.8 * trunk), blood)
-    canvas.tubes(
-        Segments.along(
-            [(hz + 20, -22.0, -6.0), (cz + 40, -22.0, -6.0), (anatomy.top + 5, -26.0, -10.0)], 8.5
-        ),
-        blood,
-    )
-    canvas.tubes(Segments.along([(hz, -20.0, 5.0), (anatomy.bottom - 70, -24.0, 18.0)], 10.0), blood)
-    for start, end in _arch_branches(anatomy):
-        canvas.tubes(Segments.along([start, end], 5.0), blood)
-    canvas.tubes(
-        Segments.along(
-            [(anatomy.top + 40, 4.0, 24.0), (cz, 6.0, 27.0), (anatomy.bottom + 30, 8.0, 30.0)], 6.5
-        ),
-        35.0,
-    )
-    canvas.tubes(Segments.along([(anatomy.top + 40, 4.0, 24.0), (cz, 6.0, 27.0)], 1.5), -700.0)
+    canvas.tubes(Segments.joined(_great_vessels(anatomy)), anatomy.blood_hu)
+    top = (anatomy.top + 40, 4.0, 24.0)
+    oesophagus = [top, (cz, 6.0, 27.0), (anatomy.bottom + 30, 8.0, 30.0)]
+    canvas.tubes(Segments.along(oesophagus, 6.5), 35.0)
+    canvas.tubes(Segments.along(oesophagus[:2], 1.5), -700.0)
     _draw_airway(canvas, anatomy)
+
+
+def _great_vessels(anatomy: Anatomy) -> list[Segments]:
+    """Aorta with its branches, pulmonary arteries, venae cavae."""
+    cz = anatomy.carina[0]
+    hz, hx, hy = anatomy.heart_centre
+    ascending, arch = aorta_path(anatomy)
+    radius, trunk = anatomy.ascending_aorta / 2, anatomy.pulmonary_trunk / 2
+    fork = (cz - 16, 20.0, -14.0)
+    superior = [(hz + 20, -22.0, -6.0), (cz + 40, -22.0, -6.0), (anatomy.top + 5, -26.0, -10.0)]
+    return [
+        Segments.along(ascending, radius),
+        Segments.along(arch, 0.9 * radius, 0.66 * radius),
+        Segments.along([(hz + 25, hx, hy - 14), fork], trunk),
+        Segments.along([fork, (cz - 18, -6.0, -6.0), anatomy.hilum("right")], 0.8 * trunk),
+        Segments.along([fork, anatomy.hilum("left")], 0.8 * trunk),
+        Segments.along(superior, 8.5),
+        Segments.along([(hz, -20.0, 5.0), (anatomy.bottom - 70, -24.0, 18.0)], 10.0),
+        *(Segments.along([start, end], 5.0) for start, end in _arch_branches(anatomy)),
+    ]
 
 
 def _arch_branches(anatomy: Anatomy) -> list[tuple[Point, Point]]:

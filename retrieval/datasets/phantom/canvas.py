@@ -354,7 +354,7 @@ def texture(frame: Frame, window: Window, *, seed: int, cell_mm: float) -> Float
     return np.ascontiguousarray(weights[1] @ (field @ weights[2].T), dtype=np.float32)
 
 
-_LATTICE_HALF_MM = 260.0
+_LATTICE_HALF_MM = 200.0
 
 
 def _lattice_weights(axis_mm: Floats, cell_mm: float) -> Floats:

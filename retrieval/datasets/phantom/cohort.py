@@ -108,6 +108,12 @@ def phantom_case(seed: int, patient: int, scan: int) -> Case:
     )
 
 
+def phantom_report(seed: int, patient: int) -> str:
+    """Findings and impression of a patient's first scan; without voxels, to learn words from."""
+    text = write_report(patient_scans(seed, patient)[0])
+    return f"{text.findings} {text.impression}"
+
+
 def draw_volume(
     uri: str, spacing_mm: Point | None = None, shape: tuple[int, int, int] | None = None
 ) -> tuple[Floats, Point]:
