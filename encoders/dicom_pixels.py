@@ -1,8 +1,112 @@
-"""Stored values of DICOM slices; compressed ones are decoded by GDCM within SimpleITK."""
+"""Stored values of DICOM slices: plain and RLE ones by pydicom, the JPEG family by GDCM within SimpleITK."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID, CTImageStorage, RLELossless, generate_uid
 
 from encoders.dicom_headers import Plane
+from encoders.errors import VolumeError
+
+_PIXEL_MODULE = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+_BRIGHTEST_HU = 3071.0  # what 12 bits hold; padding above it would show as a bright rim
+_AIR_HU = -1000.0
+
+
+def stored_values(plane: Plane) -> NDArray[Any]:
+    """Decode one slice to the integers it stores, (rows, columns); padding brighter than any tissue is air.
+
+    Raises:
+        VolumeError: the pixels are missing, cut short or damaged, or no decoder knows their compression.
+    """
+    try:
+        image = pydicom.dcmread(plane.path, force=True)
+        stored_HW = _decoded(image, plane)
+    except OSError as error:
+        raise VolumeError(f"{plane.path.name} cannot be read ({error.strerror or error})") from error
+    except (
+        ValueError,
+        EOFError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        IndexError,
+        NotImplementedError,
+    ) as error:
+        raise _damaged(plane) from error
+    if stored_HW.shape != (plane.rows, plane.columns):
+        raise _damaged(plane)
+    return _without_bright_padding(stored_HW, image, plane)
 
 
 def same_pixels(one: Plane, other: Plane) -> bool:
-    """Tell whether two slices store the same values."""
-    return one.path.read_bytes() == other.path.read_bytes()
+    """Tell whether two slices store the same values and mean the same HU by them."""
+    return one.rescale == other.rescale and np.array_equal(stored_values(one), stored_values(other))
+
+
+def _decoded(image: FileDataset, plane: Plane) -> NDArray[Any]:
+    syntax = image.file_meta.get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_encapsulated and syntax != RLELossless:
+        return _decoded_by_gdcm(image, plane, syntax)
+    return pixel_array(image, index=plane.frame, raw=True)
+
+
+def _decoded_by_gdcm(image: FileDataset, plane: Plane, syntax: UID) -> NDArray[Any]:
+    import SimpleITK
+
+    frames = int(image.get("NumberOfFrames") or 1)
+    codestream = get_frame(image.PixelData, plane.frame, number_of_frames=frames)
+    # GDCM reads files, rescales what says how, and takes some tags for granted: it gets the bare slice.
+    with tempfile.TemporaryDirectory(prefix="ctsearch-") as folder:
+        path = Path(folder) / "slice.dcm"
+        _bare_slice(image, codestream, syntax).save_as(path, enforce_file_format=True)
+        try:
+            decoded = SimpleITK.ReadImage(str(path))
+        except RuntimeError as error:
+            raise _damaged(plane) from error
+    return np.squeeze(SimpleITK.GetArrayFromImage(decoded), axis=0)
+
+
+def _bare_slice(image: FileDataset, codestream: bytes, syntax: UID) -> Dataset:
+    bare = Dataset()
+    bare.file_meta = FileMetaDataset()
+    bare.file_meta.TransferSyntaxUID = syntax
+    bare.SOPClassUID = CTImageStorage
+    bare.SOPInstanceUID = generate_uid()
+    bare.Modality = "CT"
+    for keyword in _PIXEL_MODULE:
+        bare[keyword] = image[keyword]
+    bare.PixelData = encapsulate([codestream])
+    bare["PixelData"].VR = "OB"
+    return bare
+
+
+def _without_bright_padding(stored_HW: NDArray[Any], image: Dataset, plane: Plane) -> NDArray[Any]:
+    padding = image.get("PixelPaddingValue")
+    slope, intercept = plane.rescale
+    if padding is None or slope == 0 or slope * padding + intercept <= _BRIGHTEST_HU:
+        return stored_HW
+    limit = image.get("PixelPaddingRangeLimit", padding)
+    low, high = min(padding, limit), max(padding, limit)
+    air = np.clip(round((_AIR_HU - intercept) / slope), np.iinfo(stored_HW.dtype).min, None)
+    return np.where((stored_HW >= low) & (stored_HW <= high), stored_HW.dtype.type(air), stored_HW)
+
+
+def _damaged(plane: Plane) -> VolumeError:
+    return VolumeError(f"{plane.path.name} has pixels that are cut short or damaged: export the series again")

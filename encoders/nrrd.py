@@ -1,0 +1,59 @@
+"""NRRD files, read by ITK; a detached header may only name a file beside it."""
+
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from encoders.errors import VolumeError
+from encoders.scan import Scan, check_shape, check_voxels, placement_from_affine
+
+_MAX_HEADER = 1 << 20
+_DETACHED = ("data file", "datafile")
+
+
+def read_nrrd(path: Path) -> Scan:
+    """Read a 3-D NRRD with its orientation; without one, axes are taken as Left, Posterior, Superior.
+
+    Raises:
+        VolumeError: the file is damaged, too large or not 3-D, or its header names a file elsewhere.
+    """
+    import SimpleITK
+
+    fields = _header_fields(path)
+    if any(PurePath(fields[key]).name != fields[key] for key in _DETACHED if key in fields):
+        raise VolumeError(f"{path.name} names voxels in another folder: convert it to one .nrrd file")
+    reader = SimpleITK.ImageFileReader()
+    reader.SetImageIO("NrrdImageIO")
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+        components = reader.GetNumberOfComponents()
+        shape = reader.GetSize() if components == 1 else (components, *reader.GetSize())
+        check_shape(shape, _BYTES.get(fields.get("type", ""), 8), path.name)
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise VolumeError(f"{path.name} is a damaged NRRD file: export it again") from error
+    stored_DHW = SimpleITK.GetArrayFromImage(image)
+    check_voxels(stored_DHW, path.name)
+    lps = np.reshape(image.GetDirection()[:9], (3, 3)) if image.GetDimension() == 3 else np.eye(3)
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag((-1.0, -1.0, 1.0)) @ lps @ np.diag(image.GetSpacing()[:3])
+    placement = placement_from_affine(affine, path.name)
+    no_orientation = "says nothing of its orientation; left, posterior, superior was taken"
+    unplaced = not ({"space", "space dimension"} & fields.keys())
+    return Scan(
+        stored_xyz=stored_DHW.reshape(stored_DHW.shape[-3:]).transpose(2, 1, 0),
+        axis_codes=placement.axis_codes,
+        spacing_mm=placement.spacing_mm,
+        warnings=(*placement.warnings, *((no_orientation,) if unplaced else ())),
+    )
+
+
+_BYTES = {"short": 2, "int16": 2, "unsigned short": 2, "uint16": 2, "float": 4, "int": 4, "uchar": 1}
+
+
+def _header_fields(path: Path) -> dict[str, str]:
+    with path.open("rb") as stream:
+        text = stream.read(_MAX_HEADER).split(b"\n\n")[0].split(b"\r\n\r\n")[0].decode("latin-1")
+    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith("#"))
+    return {key.strip().lower(): value.strip().lstrip("=").strip() for key, value in pairs}
