@@ -1,0 +1,77 @@
+"""Progress of long work on stderr: a bar in a terminal, a line now and then in a log."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from retrieval.index_summary import IndexProgress
+
+_LOG_EVERY_S = 10.0
+
+
+class _Bar(IndexProgress):
+    """A bar with rate and time left."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("reading", total=None, rate="", failed="")
+        self._start = time.monotonic()
+
+    def update(self, *, done: int, total: int | None, failed: int, step: str) -> None:
+        rate = done / max(time.monotonic() - self._start, 1e-3)
+        self._progress.update(
+            self._task,
+            completed=done,
+            total=total,
+            description=step,
+            rate=f"{rate:.1f}/s",
+            failed=f"{failed} failed" if failed else "",
+        )
+
+
+class _Log(IndexProgress):
+    """A line every ten seconds, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._start = self._last = time.monotonic()
+
+    def update(self, *, done: int, total: int | None, failed: int, step: str) -> None:
+        now = time.monotonic()
+        if now - self._last < _LOG_EVERY_S:
+            return
+        self._last = now
+        rate = done / (now - self._start)
+        left = f", {(total - done) / rate:.0f} s left" if total and done and total >= done else ""
+        of = f"/{total}" if total else ""
+        self._console.print(f"{step} {done}{of}, {rate:.1f}/s, {failed} failed{left}", highlight=False)
+
+
+@contextmanager
+def indexing_progress() -> Iterator[IndexProgress]:
+    """Yield what `retrieval.indexing` reports to."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Log(console)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[failed]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield _Bar(progress)

@@ -1,0 +1,120 @@
+"""`ctsearch index` as a use case: open the source, the database and the encoder, then run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encoders.errors import CheckpointError
+from encoders.model_card import built_in_names
+from encoders.volumes import preprocessing_digest
+from retrieval.cases import Case
+from retrieval.datasets import Source, open_source
+from retrieval.deidentify import DEIDENTIFICATION_VERSION, PseudonymKey
+from retrieval.index_summary import Failure, IndexProgress, IndexRequest, IndexSummary
+from retrieval.indexing import Indexer
+from retrieval.migrate import open_archive
+from retrieval.postgres import home
+from retrieval.records import CollectionInfo
+from retrieval.store import Store
+
+if TYPE_CHECKING:
+    from encoders.encoder import Encoder
+
+BUILT_IN_ENCODER = "phantom-tiny"
+KEY_FILE = "pseudonym.key"
+
+
+def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
+    """Index a source into a collection of the archive.
+
+    Args:
+        request: what to index, and how.
+        progress: is told how far the run is.
+
+    Returns:
+        What was done, with the items that failed.
+
+    Raises:
+        DatasetError: the source is not in the layout it is said to be.
+        CheckpointError: the encoder cannot be loaded.
+        SearchError: the collection was made with another encoder or preprocessing.
+        DatabaseError: the database cannot be reached, or went away.
+    """
+    key = archive_key()
+    source = _open(request, key)
+    engine = open_archive()
+    try:
+        store = Store(engine)
+        name = request.encoder or _encoder_of(request.collection, store) or BUILT_IN_ENCODER
+        encoder = _load(name, request)
+        collection = store.ensure_collection(
+            request.collection,
+            encoder=name if name in built_in_names() else str(Path(name).expanduser().resolve()),
+            encoder_digest=encoder.digest,
+            preprocessing_digest=f"{preprocessing_digest(encoder.grid)}/deidentified-{DEIDENTIFICATION_VERSION}",
+            latent_dim=encoder.latent_dim,
+        )
+        summary = Indexer(store, encoder, collection, request, progress, key).run(source)
+    finally:
+        engine.dispose()
+    summary.warnings.extend(_doubts(source, encoder))
+    return summary
+
+
+def survey_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
+    """Read the source and count what `index_archive` would look at; nothing is stored or encoded."""
+    source = _open(request, archive_key())
+    summary = IndexSummary(collection=request.collection)
+    for done, entry in enumerate(source, start=1):
+        if isinstance(entry, Case):
+            summary.indexed += len(entry.reports) + sum(volume.file is not None for volume in entry.volumes)
+            summary.without_file += sum(volume.file is None for volume in entry.volumes)
+        else:
+            summary.failed.append(Failure(item=entry.item, error=entry.error))
+        progress.update(done=done, total=source.count, failed=len(summary.failed), step="reading")
+    summary.removed = dict(source.removed)
+    summary.warnings.extend(source.warnings)
+    return summary
+
+
+def archive_key() -> PseudonymKey:
+    """Return the key behind this archive's pseudonyms; made at first."""
+    return PseudonymKey.load_or_create(home() / KEY_FILE)
+
+
+def _open(request: IndexRequest, key: PseudonymKey) -> Source:
+    return open_source(
+        request.source, format=request.format, tables=request.tables, anonymous=request.anonymous, key=key
+    )
+
+
+def _load(name: str, request: IndexRequest) -> "Encoder":
+    import torch
+
+    from encoders.encoder import load_encoder
+
+    encoder = load_encoder(name, device=request.device, dtype=getattr(torch, request.dtype))
+    if not encoder.latent_dim:
+        raise CheckpointError(
+            f"{name} is a volume encoder alone and makes no latents: import a whole CT-CLIP checkpoint"
+        )
+    return encoder
+
+
+def _encoder_of(collection: str, store: Store) -> str | None:
+    known: dict[str, CollectionInfo] = {info.name: info for info in store.collections()}
+    return known[collection].encoder if collection in known else None
+
+
+def _doubts(source: Source, encoder: "Encoder") -> list[str]:
+    doubts = []
+    if encoder.name == BUILT_IN_ENCODER and source.dataset != "phantom":
+        doubts.append(
+            f"{BUILT_IN_ENCODER} was trained on synthetic phantoms only and says nothing of patients: "
+            "import CT-CLIP with `ctsearch models import` and name it with --encoder and another --collection"
+        )
+    if not encoder.can_read_text:
+        doubts.append(
+            f"{encoder.name} cannot read text, so no report was encoded: "
+            "import the model again with --tokenizer"
+        )
+    return doubts
