@@ -36,7 +36,7 @@ class ClipEncoder:
         self.digest = card.digest
         self.latent_dim = card.config.latent_dim
         self.grid = card.config.volume.grid
-        self.log_temperature = float(model.log_temperature)  # before it loses digits to a shorter type
+        self.log_temperature = model.log_temperature.item()  # before it loses digits to a shorter type
         self.can_read_text = tokenizer is not None and card.config.report is not None
         self._device, self._dtype = torch.device(device), dtype
         self._model = model.eval().to(device=self._device, dtype=dtype)
