@@ -34,6 +34,7 @@ class FindingScores:
 
     prompt: str  # the sentence for "present", {} standing for the finding
     probabilities: Mapping[str, float]
+    warnings: tuple[str, ...] = ()  # about the file that was scored
 
     def to_json(self) -> dict[str, Any]:
         """What `ctsearch score --json` prints for a case."""

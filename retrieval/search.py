@@ -17,9 +17,9 @@ from retrieval.filters import Filters, refuse_unknown_values
 from retrieval.fusion import FUSION_DEPTH, fuse
 from retrieval.hits import Hit, fetch_hits
 from retrieval.matched_sentences import Wording
+from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
 from retrieval.neighbours import Gallery, Latent, Neighbour, Unit, nearest_reports, nearest_volumes
 from retrieval.schema import embedding
-from retrieval.stored_cases import LatentKind, StoredCase, studies_of_patients
 
 Exclusion = Literal["same-study", "same-patient", "none"]
 EngineName = Literal["faiss", "pgvector"]
@@ -69,6 +69,7 @@ class Answer:
     took_ms: float  # ranking and fetching; encoding the question is not in it
     hits: tuple[Hit, ...]
     explanation: tuple[str, ...] = ()  # a sentence each
+    warnings: tuple[str, ...] = ()  # about the file that asked
 
     def to_json(self) -> dict[str, Any]:
         """What `ctsearch search --json` prints."""

@@ -90,29 +90,40 @@ def studies_of_patients(connection: Connection, patient_ids: Sequence[int]) -> f
 
 
 def stored_latent(
-    connection: Connection, collection_id: int, collection: str, case: StoredCase
+    connection: Connection,
+    collection_id: int,
+    collection: str,
+    case: StoredCase,
+    kinds: Sequence[LatentKind] = ("volume", "report"),
 ) -> StoredLatent:
-    """Return a volume's latent; a study's is its first volume's by name; without any, its first report's.
+    """Return the first latent of a case, by kind and then by name.
+
+    Args:
+        connection: to the archive.
+        collection_id: of the collection.
+        collection: its name.
+        case: a volume, or a study that stands for all of its volumes.
+        kinds: which will do, the better one first.
 
     Raises:
-        SearchError: the collection has neither.
+        SearchError: the collection has none.
     """
     mine = (embedding.c.collection_id == collection_id, embedding.c.study_id == case.study_id)
     volumes = select(Volume.name, embedding.c.latent).join(Volume, Volume.id == embedding.c.volume_id)
     if case.volume_id is not None:
         volumes = volumes.where(Volume.id == case.volume_id)
     reports = select(Report.source_key, embedding.c.latent).join(Report, Report.id == embedding.c.report_id)
-    sources: tuple[tuple[LatentKind, Select[Any]], ...] = (
-        ("volume", volumes.order_by(Volume.name.collate("C"))),
-        ("report", reports.order_by(Report.source_key.collate("C"))),
-    )
-    for kind, rows in sources:
-        row = connection.execute(rows.where(*mine).limit(1)).first()
+    sources: dict[LatentKind, Select[Any]] = {
+        "volume": volumes.order_by(Volume.name.collate("C")),
+        "report": reports.order_by(Report.source_key.collate("C")),
+    }
+    for kind in kinds:
+        row = connection.execute(sources[kind].where(*mine).limit(1)).first()
         if row is not None:
             return StoredLatent(kind=kind, item=row[0], latent=np.asarray(row[1], np.float32))
     raise SearchError(
-        f"{case.volume or case.study} has no latent in the collection {collection!r}: neither its volume nor "
-        "its report was indexed there; index the archive that holds its file"
+        f"{case.volume or case.study} has no latent of its {' or '.join(kinds)} in the collection "
+        f"{collection!r}; index the archive that holds its file into it"
     )
 
 

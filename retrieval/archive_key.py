@@ -1,0 +1,16 @@
+"""Where an archive's key lies, and reading it without making one."""
+
+from retrieval.deidentify import PseudonymKey
+from retrieval.postgres import home
+
+KEY_FILE = "pseudonym.key"
+
+
+def existing_key() -> PseudonymKey | None:
+    """Return the key behind this archive's pseudonyms; None where this machine has none.
+
+    Raises:
+        ConfigError: the file is not a key, or can be read by others.
+    """
+    path = home() / KEY_FILE
+    return PseudonymKey.load_or_create(path) if path.exists() else None

@@ -1,0 +1,201 @@
+"""Questions from what somebody has in hand: a CT, a report in a file, a sentence, a case of the archive."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy.engine import Connection
+
+from encoders.abnormalities import ABNORMALITIES
+from encoders.errors import ReportError, SearchError
+from encoders.reports import ReportSections
+from retrieval.cases import Report, VolumeFile
+from retrieval.filters import LabelSource
+from retrieval.findings import abnormalities_in
+from retrieval.hits import present_labels
+from retrieval.matched_sentences import wording
+from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
+from retrieval.negation import is_denial
+from retrieval.neighbours import Latent
+from retrieval.records import CollectionInfo
+from retrieval.search import Question
+from retrieval.sentences import split_report, split_text
+
+if TYPE_CHECKING:
+    from encoders.encoder import Encoder
+
+LARGEST_REPORT_BYTES = 1 << 20
+_HEADING = re.compile(
+    r"^[ \t#*]*(findings|impressions?|conclusions?|opinion"
+    r"|clinical information|clinical history|indication|technique)[ \t*]*:[ \t*]*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SECTION_OF = {
+    "findings": "findings",
+    "impression": "impression",
+    "impressions": "impression",
+    "conclusion": "impression",
+    "conclusions": "impression",
+    "opinion": "impression",
+    "clinical information": "clinical_information",
+    "clinical history": "clinical_information",
+    "indication": "clinical_information",
+    "technique": "technique",
+}
+
+
+def from_case(
+    connection: Connection, collection: CollectionInfo, case: StoredCase, source: LabelSource | None
+) -> Question:
+    """Ask with the stored latent of a case; nothing is encoded.
+
+    Raises:
+        SearchError: the collection has no latent of it.
+    """
+    found = stored_latent(connection, collection.id, collection.name, case)
+    labels = present_labels(connection, [case.study_id], source).get(case.study_id, ())
+    asked = {"kind": "case", "volume": case.volume, "study": case.study, "latent_of": found.item}
+    return Question(asked=asked, kind=found.kind, latent=found.latent, origins=(case,), labels=labels)
+
+
+def from_volume(
+    connection: Connection, encoder: "Encoder", path: Path, source: LabelSource | None
+) -> tuple[Question, tuple[str, ...]]:
+    """Ask with a CT file or a folder of one DICOM series; returns warnings about it too.
+
+    A file whose bytes the archive holds is that case: it brings the case's labels, and may be excluded as it.
+
+    Raises:
+        VolumeError: it cannot be read as a CT in Hounsfield units.
+    """
+    from retrieval.reading import file_sha256
+
+    latent, warnings = encode_volume(encoder, path)
+    origins = tuple(cases_of_content(connection, file_sha256(volume_file(path))))
+    known = present_labels(connection, [case.study_id for case in origins], source)
+    labels = next((known.get(case.study_id, ()) for case in origins), ())
+    asked = {"kind": "volume", "volume": str(path), "stored_as": [case.volume for case in origins]}
+    question = Question(asked=asked, kind="volume", latent=latent, origins=origins, labels=labels)
+    return question, warnings
+
+
+def encode_volume(encoder: "Encoder", path: Path) -> tuple[Latent, tuple[str, ...]]:
+    """Return the latent (L,) of a CT file or of a folder with one DICOM series, and warnings about it.
+
+    Raises:
+        VolumeError: it cannot be read as a CT in Hounsfield units.
+    """
+    from encoders.volumes import prepare_volume
+
+    prepared = prepare_volume(path, grid=encoder.grid)
+    latent: Latent = encoder.encode_volumes(prepared.volume_DHW[None, None]).numpy()[0]
+    return latent, prepared.warnings
+
+
+def volume_file(path: Path) -> VolumeFile:
+    """Name the files that hold a volume, as an archive of the same files would.
+
+    Raises:
+        VolumeError: a folder holds no DICOM series.
+    """
+    from encoders.dicom import read_series
+
+    if not path.is_dir():
+        return VolumeFile(kind="nifti", uri=str(path), paths=(path,))
+    return VolumeFile(kind="dicom", uri=str(path), paths=read_series(path)[0].paths)
+
+
+def from_text(encoder: "Encoder", text: str) -> Question:
+    """Ask with a sentence or a few.
+
+    Raises:
+        SearchError: it is empty.
+        ReportError: the encoder cannot read text.
+    """
+    if not text.strip():
+        raise SearchError("the text is empty; describe a finding, as in --text 'bilateral pleural effusion'")
+    marked = [(sentence, is_denial(sentence)) for sentence in split_text(text)]
+    return Question(
+        asked={"kind": "text", "text": text},
+        kind="report",
+        latent=_encode_text(encoder, text),
+        labels=_affirmed(marked),
+        wording=wording(marked),
+    )
+
+
+def from_report(encoder: "Encoder", path: Path) -> Question:
+    """Ask with a report in a text file.
+
+    Raises:
+        ReportError: the file cannot be read or says nothing, or the encoder cannot read text.
+    """
+    report = read_report(path)
+    sections = ReportSections(findings=report.findings, impression=report.impression)
+    said = split_report(report)
+    marked = [(each.text, each.negated) for each in said if each.section in ("findings", "impression")]
+    return Question(
+        asked={"kind": "report", "report": str(path)},
+        kind="report",
+        latent=_encode_text(encoder, sections),
+        labels=_affirmed(marked),
+        wording=wording(marked),
+    )
+
+
+def read_report(path: Path) -> Report:
+    """Read a report from a text file, in UTF-8 or Latin-1.
+
+    Headings ("Findings:", "Impression:") begin their sections. What stands before the first is findings where
+    no heading says so, and left out (a letterhead) where one does.
+
+    Raises:
+        ReportError: the file cannot be read, is no text or larger than 1 MB, or says nothing.
+    """
+    text = _decoded(path)
+    sections: dict[str, str] = {}
+    headings = list(_HEADING.finditer(text))
+    for heading, after in zip(headings, [*headings[1:], None], strict=True):
+        name = _SECTION_OF[heading[1].lower()]
+        body = text[heading.end() : after.start() if after else None].strip()
+        sections[name] = f"{sections.get(name, '')}\n{body}".strip()
+    if "findings" not in sections:
+        sections["findings"] = (text[: headings[0].start()] if headings else text).strip()
+    report = Report(
+        name=path.stem,
+        findings=sections["findings"],
+        impression=sections.get("impression", ""),
+        clinical_information=sections.get("clinical_information", ""),
+        technique=sections.get("technique", ""),
+    )
+    if not ReportSections(findings=report.findings, impression=report.impression).text:
+        raise ReportError(f"{path.name} has neither findings nor an impression; give a report with either")
+    return report
+
+
+def _decoded(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_REPORT_BYTES + 1)
+    except OSError as error:
+        raise ReportError(
+            f"{path.name} cannot be read ({error.strerror}): give a text file with a report"
+        ) from error
+    if len(content) > LARGEST_REPORT_BYTES or b"\0" in content:
+        raise ReportError(f"{path.name} is not one report in plain text: give a text file of at most 1 MB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _encode_text(encoder: "Encoder", text: str | ReportSections) -> Latent:
+    latent: Latent = np.asarray(encoder.encode_reports([text]).numpy()[0], np.float32)
+    return latent
+
+
+def _affirmed(marked: list[tuple[str, bool]]) -> tuple[str, ...]:
+    """The findings named by sentences that deny nothing."""
+    named = {finding for text, negated in marked if not negated for finding in abnormalities_in(text)}
+    return tuple(finding for finding in ABNORMALITIES if finding in named)

@@ -1,0 +1,299 @@
+"""The use cases that the command line and the web share: ask, score, list, remove.
+
+A question by a stored case loads no model; others load their collection's encoder when they first need it.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, select
+from sqlalchemy.engine import Connection
+
+from encoders.errors import CheckpointError, SearchError
+from retrieval.case_list import ListedCase, list_cases
+from retrieval.filters import Filters
+from retrieval.named_cases import StoredCase, find_case, stored_latent, without_ending
+from retrieval.neighbours import Gallery, Unit
+from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
+from retrieval.records import CollectionInfo
+from retrieval.schema import Study
+from retrieval.scoring import (
+    FindingRanking,
+    FindingScores,
+    Prompts,
+    encode_prompts,
+    prompt_pair,
+    rank_by_findings,
+    score_latent,
+)
+from retrieval.search import Answer, Question, SearchOptions, search
+from retrieval.store import Store
+
+if TYPE_CHECKING:
+    from encoders.encoder import Encoder
+    from retrieval.deidentify import PseudonymKey, PseudonymKind
+
+DEFAULT_COLLECTION = "default"
+
+
+@contextmanager
+def open_case_search(*, device: str = "cpu") -> Iterator["CaseSearch"]:
+    """Yield the use cases over the archive of `CTSEARCH_DATABASE` or `CTSEARCH_HOME`.
+
+    Raises:
+        DatabaseError: the database cannot be reached.
+    """
+    from retrieval.archive_key import existing_key
+    from retrieval.migrate import open_archive
+
+    engine = open_archive()
+    try:
+        yield CaseSearch(engine, key=existing_key(), device=device)
+    finally:
+        engine.dispose()
+
+
+class CaseSearch:
+    """Answers about one archive. `collection` is a name everywhere; None is `choose_collection`'s choice."""
+
+    def __init__(self, engine: Engine, *, key: "PseudonymKey | None" = None, device: str = "cpu") -> None:
+        self._engine = engine
+        self._store = Store(engine)
+        self._key = key
+        self._device = device
+        self._encoders: dict[int, Encoder] = {}
+        self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
+
+    # Questions
+
+    def search_by_case(self, name: str, options: SearchOptions, *, collection: str | None = None) -> Answer:
+        """Find the cases most like a stored one, by the latent it has.
+
+        Args:
+            name: a volume's or study's name, or the name its file had before it got a pseudonym.
+            options: how many, filters, unit, exclusion.
+            collection: where to look.
+
+        Raises:
+            SearchError: there is no such case or collection, or the case has no latent in it.
+        """
+        info = self.collection(collection)
+        with self._snapshot() as connection:
+            case = self._find(connection, name)
+            question = from_case(connection, info, case, options.filters.label_source)
+            return search(connection, info.id, info.name, question, options)
+
+    def search_by_volume(
+        self, path: Path, options: SearchOptions, *, collection: str | None = None
+    ) -> Answer:
+        """Find the cases most like a CT file or a folder with one DICOM series; it is not stored.
+
+        Raises:
+            VolumeError: it cannot be read as a CT in Hounsfield units.
+            SearchError: the collection is not there or empty.
+        """
+        info = self.collection(collection)
+        encoder = self.encoder(info)
+        with self._snapshot() as connection:
+            question, warnings = from_volume(connection, encoder, path, options.filters.label_source)
+            answer = search(connection, info.id, info.name, question, options)
+        return replace(answer, warnings=warnings)
+
+    def search_by_text(self, text: str, options: SearchOptions, *, collection: str | None = None) -> Answer:
+        """Find the cases that a sentence describes, by their volumes and by their reports.
+
+        Raises:
+            ReportError: the collection's encoder cannot read text.
+            SearchError: the text is empty, or the collection is not there or empty.
+        """
+        info = self.collection(collection)
+        return self._ask(info, from_text(self.encoder(info), text), options)
+
+    def search_by_report(
+        self, path: Path, options: SearchOptions, *, collection: str | None = None
+    ) -> Answer:
+        """Find the cases most like a report in a text file; it is not stored.
+
+        Raises:
+            ReportError: it cannot be read, or the collection's encoder cannot read text.
+            SearchError: the collection is not there or empty.
+        """
+        info = self.collection(collection)
+        return self._ask(info, from_report(self.encoder(info), path), options)
+
+    # Scores
+
+    def score_case(
+        self,
+        name: str,
+        findings: Sequence[str] = (),
+        *,
+        prompt: str | None = None,
+        collection: str | None = None,
+    ) -> FindingScores:
+        """Return how likely findings are in a stored case, by its stored latent.
+
+        Args:
+            name: as for `search_by_case`.
+            findings: in words; none stands for the 18.
+            prompt: as for `retrieval.scoring.prompt_pair`.
+            collection: whose latent.
+
+        Raises:
+            SearchError: there is no such case or collection, or no volume of the case has a latent in it.
+            ReportError: the collection's encoder cannot read text.
+        """
+        info = self.collection(collection)
+        with self._snapshot() as connection:
+            case = self._find(connection, name)
+            stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
+        return score_latent(stored.latent, self._encoded(info, findings, prompt))
+
+    def score_volume(
+        self,
+        path: Path,
+        findings: Sequence[str] = (),
+        *,
+        prompt: str | None = None,
+        collection: str | None = None,
+    ) -> FindingScores:
+        """Return how likely findings are in a CT file or a folder with one DICOM series.
+
+        Raises:
+            VolumeError: it cannot be read as a CT in Hounsfield units.
+            SearchError: the collection, whose encoder is taken, is not there.
+            ReportError: the encoder cannot read text.
+        """
+        info = self.collection(collection)
+        prompts = self._encoded(info, findings, prompt)
+        latent, warnings = encode_volume(self.encoder(info), path)
+        return replace(score_latent(latent, prompts), warnings=warnings)
+
+    def rank_by_findings(
+        self,
+        findings: Sequence[str],
+        options: SearchOptions,
+        *,
+        prompt: str | None = None,
+        collection: str | None = None,
+    ) -> list[FindingRanking]:
+        """Return, for each finding, the cases of a collection that show it most.
+
+        Raises:
+            SearchError: the collection is not there.
+            ReportError: its encoder cannot read text.
+        """
+        info = self.collection(collection)
+        prompts = self._encoded(info, findings, prompt)
+        gallery = Gallery(collection_id=info.id, filters=options.filters, unit=options.unit)
+        with self._snapshot() as connection:
+            return rank_by_findings(connection, gallery, info.name, prompts, options.k)
+
+    # The archive
+
+    def list_cases(
+        self, filters: Filters, unit: Unit = "volume", limit: int | None = None
+    ) -> list[ListedCase]:
+        """Return what the archive holds, with and without latents.
+
+        Raises:
+            SearchError: a filter names a value that the archive does not have.
+        """
+        with self._snapshot() as connection:
+            return list_cases(connection, filters, unit, limit)
+
+    def collection(self, name: str | None) -> CollectionInfo:
+        """Return a collection.
+
+        Raises:
+            SearchError: there is none of that name, or it is not clear which is meant.
+        """
+        return choose_collection(self._store.collections(), name)
+
+    def encoder(self, collection: CollectionInfo) -> "Encoder":
+        """Return the encoder that made a collection, loaded once.
+
+        Raises:
+            CheckpointError: it is not where it was, or is another one now.
+        """
+        if collection.id not in self._encoders:
+            self._encoders[collection.id] = _load(collection, self._device)
+        return self._encoders[collection.id]
+
+    def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
+        with self._snapshot() as connection:
+            return search(connection, info.id, info.name, question, options)
+
+    def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str | None) -> Prompts:
+        pair = prompt_pair(prompt)
+        asked = (info.encoder_digest, pair.present + "|" + pair.absent, tuple(findings))
+        if asked not in self._prompts:
+            self._prompts[asked] = encode_prompts(self.encoder(info), findings, pair)
+        return self._prompts[asked]
+
+    def _find(self, connection: Connection, name: str) -> StoredCase:
+        return find_case(connection, name, _pseudonyms(connection, name, self._key))
+
+    @property
+    def store(self) -> Store:
+        """Collections, removal, identities: what changes the archive."""
+        return self._store
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Connection]:
+        """One state of the archive for all queries of an answer."""
+        with self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
+def choose_collection(collections: Sequence[CollectionInfo], name: str | None) -> CollectionInfo:
+    """Return the collection of a name; without one, `default`, or else the only one there is.
+
+    Raises:
+        SearchError: there is none of that name, or without a name none or several.
+    """
+    by_name = {info.name: info for info in collections}
+    if not by_name:
+        raise SearchError("the archive holds no collection yet; make one with `ctsearch index`")
+    listed = ", ".join(sorted(by_name))
+    if name is None:
+        if DEFAULT_COLLECTION not in by_name and len(by_name) > 1:
+            raise SearchError(f"the archive holds the collections {listed}; name one with --collection")
+        return by_name.get(DEFAULT_COLLECTION) or next(iter(by_name.values()))
+    if name not in by_name:
+        near = get_close_matches(name, by_name, n=3)
+        hint = f"did you mean {', '.join(near)}" if near else f"there is {listed}"
+        raise SearchError(f"there is no collection {name!r}; {hint}")
+    return by_name[name]
+
+
+def _load(collection: CollectionInfo, device: str) -> "Encoder":
+    from encoders.encoder import load_encoder
+
+    try:
+        encoder = load_encoder(collection.encoder, device=device)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"collection {collection.name!r} needs the encoder that made it, {collection.encoder}: {error}"
+        ) from error
+    if encoder.digest != collection.encoder_digest:
+        made, now = collection.encoder_digest[:12], encoder.digest[:12]
+        raise CheckpointError(
+            f"the collection {collection.name!r} was made by another encoder ({made}) than {collection.encoder} "
+            f"is now ({now}): put that one back, or index again into a collection of another name"
+        )
+    return encoder
+
+
+def _pseudonyms(connection: Connection, name: str, key: "PseudonymKey | None") -> list[str]:
+    """What this archive would have called a case of that name, in each of its datasets."""
+    if key is None:
+        return []
+    datasets = connection.scalars(select(Study.dataset).distinct()).all()
+    names = dict.fromkeys((name, without_ending(name), without_ending(Path(name).name)))
+    kinds: tuple[PseudonymKind, ...] = ("volume", "study")
+    return [key.pseudonym(kind, dataset, each) for kind in kinds for dataset in datasets for each in names]
