@@ -42,9 +42,9 @@ def prompt_pair(text: str = DEFAULT_PROMPT) -> PromptPair:
     """Return the two sentences that a prompt stands for; {X} and {} both stand for the finding.
 
     Args:
-        text: a name of `PROMPTS`; or the affirming sentence of one, as "There is {X}."; or a sentence with its
-            negation in brackets, as "There is [no] sign of {X}."; or both sentences, the affirming one first,
-            as "{X} seen.|Normal lungs without {X}.".
+        text: a name of `PROMPTS`; or the affirming sentence of one, as "There is {X}."; or a sentence with
+            its negation in brackets, as "There is [no] sign of {X}."; or both sentences, the affirming one
+            first, as "{X} seen.|Normal lungs without {X}.".
 
     Raises:
         SearchError: none of these.
@@ -59,8 +59,9 @@ def prompt_pair(text: str = DEFAULT_PROMPT) -> PromptPair:
         present, absent = _NEGATION.sub("", wanted), _NEGATION.sub(r"\1\2", wanted)
     if present == absent or "{}" not in present or "{}" not in absent:
         raise SearchError(
-            f"the prompt {text!r} does not say how a finding is affirmed and denied; write {{X}} for the finding "
-            f"and its negation in brackets, as 'There is [no] {{X}}.', or take one of {', '.join(PROMPTS)}"
+            f"the prompt {text!r} does not say how a finding is affirmed and denied; write {{X}} for the "
+            "finding and its negation in brackets, as 'There is [no] {X}.', "
+            f"or take one of {', '.join(PROMPTS)}"
         )
     return PromptPair(present, absent)
 
