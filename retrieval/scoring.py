@@ -4,28 +4,20 @@ No volume is encoded for a stored case; prompts are encoded once for an encoder 
 """
 
 import math
-import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT, PROMPTS, PromptPair
-from encoders.errors import SearchError
+from encoders.abnormalities import PromptPair
+from encoders.zero_shot import Prompts, probabilities
 from retrieval.filters import refuse_unknown_values
 from retrieval.findings import abnormalities_in
 from retrieval.hits import Hit, fetch_hits
 from retrieval.matched_sentences import wording
 from retrieval.neighbours import Gallery, Latent, nearest_volumes
-
-if TYPE_CHECKING:
-    from encoders.encoder import Encoder
-
-_NEGATION = re.compile(r"\[([^\]]+)\] ?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,76 +49,17 @@ class FindingRanking:
         return {"finding": self.finding, "hits": [hit.to_json() for hit in self.hits]}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompts:
-    """Encoded prompts of some findings."""
-
-    pair: PromptPair
-    findings: tuple[str, ...]
-    latents: NDArray[np.float32]  # (findings, 2, L): present, absent
-    scale: float  # exp of the encoder's log temperature
-
-    @property
-    def directions(self) -> NDArray[np.float32]:
-        """(findings, L): a volume's inner product with one is the log odds of present against absent."""
-        return np.float32(self.scale) * (self.latents[:, 0] - self.latents[:, 1])
-
-
-def prompt_pair(prompt: str | None) -> PromptPair:
-    """Return the two sentences of a prompt.
-
-    Args:
-        prompt: the name of one of `PROMPTS`, the sentence of one, or a sentence with `{}` for the finding and
-            the negation in brackets, as in "There is [no] {}."; None is the default.
-
-    Raises:
-        SearchError: it is none of them.
-    """
-    if prompt is None:
-        return PROMPTS[DEFAULT_PROMPT]
-    text = prompt.replace("{X}", "{}").strip()
-    known = {name.lower(): pair for name, pair in PROMPTS.items()}
-    known |= {pair.present.lower(): pair for pair in reversed(PROMPTS.values())}
-    if text.lower() in known:
-        return known[text.lower()]
-    if "{}" not in text or not _NEGATION.search(text):
-        raise SearchError(
-            f"prompt {prompt!r} is none of {', '.join(PROMPTS)}; write a sentence with {{}} for the finding "
-            'and its negation in brackets, as in "There is [no] {}."'
-        )
-    return PromptPair(present=_NEGATION.sub("", text), absent=_NEGATION.sub(r"\1 ", text))
-
-
-def encode_prompts(encoder: "Encoder", findings: Sequence[str], pair: PromptPair) -> Prompts:
-    """Encode "present" and "absent" for each finding; none stands for the 18.
-
-    Raises:
-        SearchError: a finding is empty.
-        ReportError: the encoder cannot read text.
-    """
-    asked = tuple(dict.fromkeys(finding.strip() for finding in findings)) or ABNORMALITIES
-    if "" in asked:
-        raise SearchError('a finding is empty; name one, as in --finding "crazy paving"')
-    sentences = [side.replace("{}", finding) for finding in asked for side in (pair.present, pair.absent)]
-    latents = encoder.encode_reports(sentences).numpy().reshape(len(asked), 2, -1)
-    return Prompts(pair=pair, findings=asked, latents=latents, scale=math.exp(encoder.log_temperature))
-
-
 def score_latent(latent: Latent, prompts: Prompts) -> FindingScores:
     """Return the probability of each finding.
 
     Args:
         latent: (L,), of a volume.
         prompts: encoded by the encoder that made the latent.
-
-    Source:
-        arXiv 2403.17834, zero-shot detection: softmax over the pair, probability of the first.
     """
-    log_odds = prompts.directions @ latent
-    probabilities = {
-        finding: _sigmoid(value) for finding, value in zip(prompts.findings, log_odds.tolist(), strict=True)
-    }
-    return FindingScores(prompt=prompts.pair.present, probabilities=probabilities)
+    shown = probabilities(latent[None], prompts)[0].tolist()
+    return FindingScores(
+        prompt=prompts.pair.present, probabilities=dict(zip(prompts.findings, shown, strict=True))
+    )
 
 
 def rank_by_findings(
@@ -170,4 +103,5 @@ def _rank_by_finding(
 
 
 def _sigmoid(log_odds: float) -> float:
+    """The softmax over a pair, from the difference of its logits."""
     return 0.5 * (1 + math.tanh(log_odds / 2))

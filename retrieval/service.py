@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, select
 from sqlalchemy.engine import Connection
 
+from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.errors import CheckpointError, SearchError
+from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.named_cases import StoredCase, find_case, stored_latent, without_ending
@@ -21,15 +23,7 @@ from retrieval.neighbours import Gallery, Unit
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo
 from retrieval.schema import Study
-from retrieval.scoring import (
-    FindingRanking,
-    FindingScores,
-    Prompts,
-    encode_prompts,
-    prompt_pair,
-    rank_by_findings,
-    score_latent,
-)
+from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
 from retrieval.search import Answer, Question, SearchOptions, search
 from retrieval.store import Store
 
@@ -132,7 +126,7 @@ class CaseSearch:
         name: str,
         findings: Sequence[str] = (),
         *,
-        prompt: str | None = None,
+        prompt: str = DEFAULT_PROMPT,
         collection: str | None = None,
     ) -> FindingScores:
         """Return how likely findings are in a stored case, by its stored latent.
@@ -140,7 +134,7 @@ class CaseSearch:
         Args:
             name: as for `search_by_case`.
             findings: in words; none stands for the 18.
-            prompt: as for `retrieval.scoring.prompt_pair`.
+            prompt: as for `encoders.zero_shot.prompt_pair`.
             collection: whose latent.
 
         Raises:
@@ -158,7 +152,7 @@ class CaseSearch:
         path: Path,
         findings: Sequence[str] = (),
         *,
-        prompt: str | None = None,
+        prompt: str = DEFAULT_PROMPT,
         collection: str | None = None,
     ) -> FindingScores:
         """Return how likely findings are in a CT file or a folder with one DICOM series.
@@ -178,7 +172,7 @@ class CaseSearch:
         findings: Sequence[str],
         options: SearchOptions,
         *,
-        prompt: str | None = None,
+        prompt: str = DEFAULT_PROMPT,
         collection: str | None = None,
     ) -> list[FindingRanking]:
         """Return, for each finding, the cases of a collection that show it most.
@@ -228,11 +222,11 @@ class CaseSearch:
         with self._snapshot() as connection:
             return search(connection, info.id, info.name, question, options)
 
-    def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str | None) -> Prompts:
+    def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
         pair = prompt_pair(prompt)
         asked = (info.encoder_digest, pair.present + "|" + pair.absent, tuple(findings))
         if asked not in self._prompts:
-            self._prompts[asked] = encode_prompts(self.encoder(info), findings, pair)
+            self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
         return self._prompts[asked]
 
     def _find(self, connection: Connection, name: str) -> StoredCase:
@@ -283,8 +277,8 @@ def _load(collection: CollectionInfo, device: str) -> "Encoder":
     if encoder.digest != collection.encoder_digest:
         made, now = collection.encoder_digest[:12], encoder.digest[:12]
         raise CheckpointError(
-            f"the collection {collection.name!r} was made by another encoder ({made}) than {collection.encoder} "
-            f"is now ({now}): put that one back, or index again into a collection of another name"
+            f"the collection {collection.name!r} was made by another encoder ({made}) than "
+            f"{collection.encoder} is now ({now}): put that one back, or index again into another collection"
         )
     return encoder
 
