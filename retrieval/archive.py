@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from encoders.errors import CheckpointError
 from encoders.model_card import built_in_names
 from encoders.volumes import preprocessing_digest
+from retrieval.archive_key import make_key
 from retrieval.cases import Case
 from retrieval.datasets import Source, open_source
 from retrieval.deidentify import DEIDENTIFICATION_VERSION, PseudonymKey
 from retrieval.index_summary import Failure, IndexProgress, IndexRequest, IndexSummary
 from retrieval.indexing import Indexer
 from retrieval.migrate import open_archive
-from retrieval.postgres import home
 from retrieval.records import CollectionInfo
 from retrieval.store import Store
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from encoders.encoder import Encoder
 
 BUILT_IN_ENCODER = "phantom-tiny"
-KEY_FILE = "pseudonym.key"
 
 
 def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
@@ -39,7 +38,7 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
         SearchError: the collection was made with another encoder or preprocessing.
         DatabaseError: the database cannot be reached, or went away.
     """
-    key = archive_key()
+    key = make_key()
     source = _open(request, key)
     engine = open_archive()
     try:
@@ -62,7 +61,7 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
 
 def survey_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
     """Read the source and count what `index_archive` would look at; nothing is stored or encoded."""
-    source = _open(request, archive_key())
+    source = _open(request, make_key())
     summary = IndexSummary(collection=request.collection)
     for done, entry in enumerate(source, start=1):
         if isinstance(entry, Case):
@@ -74,11 +73,6 @@ def survey_archive(request: IndexRequest, progress: IndexProgress) -> IndexSumma
     summary.removed = dict(source.removed)
     summary.warnings.extend(source.warnings)
     return summary
-
-
-def archive_key() -> PseudonymKey:
-    """Return the key behind this archive's pseudonyms; made at first."""
-    return PseudonymKey.load_or_create(home() / KEY_FILE)
 
 
 def _open(request: IndexRequest, key: PseudonymKey) -> Source:

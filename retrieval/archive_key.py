@@ -1,4 +1,4 @@
-"""Where an archive's key lies, and reading it without making one."""
+"""Where an archive's key lies; indexing makes it, searching only reads it."""
 
 from retrieval.deidentify import PseudonymKey
 from retrieval.postgres import home
@@ -14,3 +14,13 @@ def existing_key() -> PseudonymKey | None:
     """
     path = home() / KEY_FILE
     return PseudonymKey.load_or_create(path) if path.exists() else None
+
+
+def make_key() -> PseudonymKey:
+    """Return the key behind this archive's pseudonyms, made at first.
+
+    Raises:
+        ConfigError: the file is not a key, or can be read by others.
+        StorageError: it cannot be written.
+    """
+    return PseudonymKey.load_or_create(home() / KEY_FILE)

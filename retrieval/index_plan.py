@@ -71,7 +71,7 @@ def plan_reports(
         if not sections.text:
             continue
         if known.get(report_id) == content:
-            yield Unchanged(case_changed=report_id in saved.changed_reports)
+            yield Unchanged(case_changed=saved.is_changed(case))
             continue
         yield ReportJob(
             item=report.name,
@@ -103,7 +103,7 @@ def plan_volumes(
         content = volume_content(sha256, volume.file, rule)
         if contents.get(volume_id) == content:
             moved = _moved(files.get(volume_id), stat)
-            yield Unchanged(case_changed=volume_id in saved.changed_volumes, file=moved)
+            yield Unchanged(case_changed=saved.is_changed(case), file=moved)
             continue
         yield VolumeJob(
             item=item_name(volume),

@@ -1,8 +1,8 @@
 """Read, preprocess, encode, store: one pass over a source, resumable at any point.
 
 What is stored decides what is left to do, never a journal: a case is saved before its voxels are read, a
-latent when its batch is encoded, each in one transaction. So a run that is interrupted or killed goes on where
-it was, and two runs over one archive do the same work without getting in each other's way.
+latent when its batch is encoded, each in one transaction. So a run that is interrupted or killed goes on
+where it was, and two runs over one archive do the same work without getting in each other's way.
 """
 
 import json
