@@ -16,6 +16,8 @@ from encoders.model_card import BUILT_IN, built_in_names, read_card
 from encoders.model_directory import read_model
 from encoders.reports import ReportSections, ReportTokenizer
 
+__all__ = ["ClipEncoder", "Encoder", "build_model", "built_in_names", "load_encoder"]
+
 
 class Encoder(Protocol):
     """Turns volumes and reports into unit latents of one space; results are float32 on the CPU."""
