@@ -9,12 +9,14 @@ import numpy as np
 
 from encoders.dicom_headers import Plane
 from encoders.dicom_pixels import same_pixels
+from encoders.errors import VolumeError
 
 SAME_PLACE_MM = 0.01  # closer than this, two slices are one
 GAP = 1.5  # a step this many times the usual one means that slices are missing
 UNEVEN = 0.1  # steps may differ by this share of the usual one, for positions written with one decimal …
 ROUNDING_MM = 0.11  # … and by this much
 LIMIT_TILT_DEG = 3.0  # a shear of 1.6 cm over a chest of 30 cm; no chest protocol tilts the gantry on purpose
+OFF_LINE_MM = 1.0
 SAME_DIRECTION = 1e-3  # direction cosines as scanners round them
 
 
@@ -81,11 +83,18 @@ def _without_copies(ordered: Sequence[Plane], at_mm: dict[Plane, float]) -> tupl
     conflicts: list[str] = []
     for plane in ordered:
         if kept and at_mm[plane] - at_mm[kept[-1]] < SAME_PLACE_MM:
-            if not same_pixels(kept[-1], plane):
+            if not _are_copies(kept[-1], plane):
                 conflicts.append(f"has two different slices at {at_mm[plane]:.1f} mm")
         else:
             kept.append(plane)
     return kept, conflicts[:1]
+
+
+def _are_copies(one: Plane, other: Plane) -> bool:
+    try:
+        return same_pixels(one, other)
+    except VolumeError:  # a damaged slice is nobody's copy, and is named when it is decoded
+        return False
 
 
 def _uneven(kept: Sequence[Plane], at_mm: dict[Plane, float], steps_mm: Sequence[float]) -> Iterator[str]:
@@ -106,8 +115,14 @@ def _uneven(kept: Sequence[Plane], at_mm: dict[Plane, float], steps_mm: Sequence
 
 
 def _tilt(kept: Sequence[Plane], normal: np.ndarray) -> Iterator[str]:
-    way = np.subtract(kept[-1].position_mm, kept[0].position_mm)
-    along = float(way @ normal)
-    tilt_deg = math.degrees(math.atan2(float(np.linalg.norm(way - along * normal)), along))
-    if along > 0 and tilt_deg > LIMIT_TILT_DEG:
+    ways = np.array([plane.position_mm for plane in kept]) - kept[0].position_mm
+    along = ways @ normal
+    if along[-1] <= 0:
+        return
+    sideways = ways - np.outer(along, normal)
+    tilt_deg = math.degrees(math.atan2(float(np.linalg.norm(sideways[-1])), along[-1]))
+    if tilt_deg > LIMIT_TILT_DEG:
         yield f"was taken with the gantry tilted by {tilt_deg:.0f}°"
+    off_line_mm = np.linalg.norm(sideways - np.outer(along / along[-1], sideways[-1]), axis=1).max()
+    if off_line_mm > OFF_LINE_MM:
+        yield f"has slices that lie up to {off_line_mm:.1f} mm beside the others"

@@ -1,17 +1,22 @@
 """What one DICOM file says of its slices, or why it holds none; pixels stay on disk."""
 
 import math
-from collections.abc import Sequence
+import struct
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pydicom
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     UID,
     CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
     LegacyConvertedEnhancedCTImageStorage,
 )
@@ -19,6 +24,8 @@ from pydicom.uid import (
 _SINGLE_FRAME = {CTImageStorage}
 _MULTI_FRAME = {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 _PREAMBLE = 128
+_START = 1024  # holds the preamble and the file's own description, transfer syntax included
+_LONGEST_SIDE = 8192  # pixels; a header that claims more would have memory taken for nothing
 _FIRST_GROUP = b"\x08\x00"  # files without a preamble start with group 0008, little endian
 _TAGS = [
     "SOPClassUID",
@@ -42,6 +49,20 @@ _TAGS = [
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 ]
+
+DAMAGED = "its header is cut short or damaged"
+# What pydicom lets through, beside OSError and KeyError, when bytes are not what they claim to be.
+UNPARSABLE = (
+    InvalidDicomError,
+    EOFError,
+    ValueError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    NotImplementedError,
+    struct.error,
+    OverflowError,
+)
 
 Verdict = Literal["slices", "passed over", "unreadable"]
 
@@ -81,47 +102,55 @@ def read_header(path: Path) -> HeaderReading:
     a DICOM file that cannot be read or lacks what it must say is "unreadable".
     """
     try:
-        if not _looks_like_dicom(path):
+        with path.open("rb") as stream:
+            start = stream.read(_START)
+        if not _looks_like_dicom(start, path):
             return HeaderReading(path=path, verdict="passed over", reason="not a DICOM file")
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
-        why_not = _no_slice(header)
-        if why_not:
-            return HeaderReading(path=path, verdict="passed over", reason=why_not)
-        return HeaderReading(
-            path=path,
-            verdict="slices",
-            patient=str(header.get("PatientID") or header.get("PatientName") or ""),
-            study_uid=str(header.get("StudyInstanceUID", "")),
-            series_uid=str(header["SeriesInstanceUID"].value),
-            planes=_planes(path, header),
-        )
-    except OSError as error:
-        return _unreadable(path, error.strerror or "reading failed")
+        if DeflatedExplicitVRLittleEndian.encode() in start:  # would be inflated whole, whatever its size
+            return _unreadable(path, "it is deflated as a whole, which is not supported")
+        with quiet_pydicom():
+            return _read(path)
     except KeyError as error:
         return _unreadable(path, f"its header lacks {_tag_name(error)}")
-    except (
-        InvalidDicomError,
-        EOFError,
-        ValueError,
-        TypeError,
-        IndexError,
-        AttributeError,
-        NotImplementedError,
-    ):
-        return _unreadable(path, "its header is cut short or damaged")
+    except OSError as error:
+        return _unreadable(path, error.strerror or DAMAGED)
+    except UNPARSABLE:
+        return _unreadable(path, DAMAGED)
 
 
 def full_header(path: Path) -> FileDataset:
     """Read everything before the pixels of a file that `read_header` accepted."""
-    return pydicom.dcmread(path, stop_before_pixels=True, force=True)
+    with quiet_pydicom():
+        return pydicom.dcmread(path, stop_before_pixels=True, force=True)
 
 
-def _looks_like_dicom(path: Path) -> bool:
-    with path.open("rb") as stream:
-        start = stream.read(_PREAMBLE + 4)
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning of what nobody asked for: private tags, values against the standard."""
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _looks_like_dicom(start: bytes, path: Path) -> bool:
     if not start:
         return path.suffix.lower() == ".dcm"  # an empty slice is a fault, any other empty file is nothing
-    return start[_PREAMBLE:] == b"DICM" or start[:2] == _FIRST_GROUP
+    return start[_PREAMBLE : _PREAMBLE + 4] == b"DICM" or start[:2] == _FIRST_GROUP
+
+
+def _read(path: Path) -> HeaderReading:
+    header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=_TAGS)
+    why_not = _no_slice(header)
+    if why_not:
+        return HeaderReading(path=path, verdict="passed over", reason=why_not)
+    return HeaderReading(
+        path=path,
+        verdict="slices",
+        patient=str(header.get("PatientID") or header.get("PatientName") or ""),
+        study_uid=str(header.get("StudyInstanceUID", "")),
+        series_uid=str(header["SeriesInstanceUID"].value),
+        planes=_planes(path, header),
+    )
 
 
 def _unreadable(path: Path, reason: str) -> HeaderReading:
@@ -205,13 +234,16 @@ def _plane(
 ) -> Plane:
     x, y, z = _numbers(position["ImagePositionPatient"].value, 3)
     between_rows, between_columns = _numbers(measures["PixelSpacing"].value, 2)
+    rows, columns = int(header["Rows"].value), int(header["Columns"].value)
+    if not (0 < rows <= _LONGEST_SIDE and 0 < columns <= _LONGEST_SIDE):
+        raise ValueError("an image of no size")
     slope, intercept = _numbers([values.get("RescaleSlope", 1), values.get("RescaleIntercept", 0)], 2)
     return Plane(
         path=path,
         frame=frame,
         sop_uid=str(header.get("SOPInstanceUID", "")),
-        rows=int(header["Rows"].value),
-        columns=int(header["Columns"].value),
+        rows=rows,
+        columns=columns,
         pixel_mm=(between_rows, between_columns),
         position_mm=(x, y, z),
         orientation=_numbers(orientation["ImageOrientationPatient"].value, 6),

@@ -10,9 +10,22 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, CTImageStorage, RLELossless, generate_uid
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    CTImageStorage,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+    generate_uid,
+)
 
-from encoders.dicom_headers import Plane
+from encoders.dicom_headers import DAMAGED, UNPARSABLE, Plane, quiet_pydicom
 from encoders.errors import VolumeError
 
 _PIXEL_MODULE = (
@@ -25,45 +38,76 @@ _PIXEL_MODULE = (
     "HighBit",
     "PixelRepresentation",
 )
+_BY_GDCM = {
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEG2000Lossless,
+    JPEG2000,
+}
 _BRIGHTEST_HU = 3071.0  # what 12 bits hold; padding above it would show as a bright rim
 _AIR_HU = -1000.0
 
 
-def stored_values(plane: Plane) -> NDArray[Any]:
-    """Decode one slice to the integers it stores, (rows, columns); padding brighter than any tissue is air.
+def open_image(path: Path) -> FileDataset:
+    """Read a file with its pixels, not yet decoded.
+
+    Raises:
+        VolumeError: it cannot be read.
+    """
+    try:
+        with quiet_pydicom():
+            return pydicom.dcmread(path, force=True)
+    except OSError as error:
+        raise VolumeError(f"{path.name} cannot be read ({error.strerror or DAMAGED})") from error
+    except UNPARSABLE as error:
+        raise _damaged(path) from error
+
+
+def stored_values(plane: Plane, image: FileDataset) -> NDArray[Any]:
+    """Decode one slice to the integers it stores; padding brighter than any tissue becomes air.
+
+    Args:
+        plane: which slice.
+        image: its file, as `open_image` gives it.
+
+    Returns:
+        (rows, columns) as stored, before any rescale.
 
     Raises:
         VolumeError: the pixels are missing, cut short or damaged, or no decoder knows their compression.
     """
     try:
-        image = pydicom.dcmread(plane.path, force=True)
-        stored_HW = _decoded(image, plane)
-    except OSError as error:
-        raise VolumeError(f"{plane.path.name} cannot be read ({error.strerror or error})") from error
-    except (
-        ValueError,
-        EOFError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        IndexError,
-        NotImplementedError,
-    ) as error:
-        raise _damaged(plane) from error
+        with quiet_pydicom():
+            stored_HW = _decoded(image, plane)
+    except (*UNPARSABLE, KeyError) as error:
+        raise _damaged(plane.path) from error
     if stored_HW.shape != (plane.rows, plane.columns):
-        raise _damaged(plane)
+        raise _damaged(plane.path)
     return _without_bright_padding(stored_HW, image, plane)
 
 
 def same_pixels(one: Plane, other: Plane) -> bool:
     """Tell whether two slices store the same values and mean the same HU by them."""
-    return one.rescale == other.rescale and np.array_equal(stored_values(one), stored_values(other))
+    if one.rescale != other.rescale:
+        return False
+    return np.array_equal(
+        stored_values(one, open_image(one.path)), stored_values(other, open_image(other.path))
+    )
 
 
 def _decoded(image: FileDataset, plane: Plane) -> NDArray[Any]:
     syntax = image.file_meta.get("TransferSyntaxUID")
-    if syntax is not None and syntax.is_encapsulated and syntax != RLELossless:
+    if syntax in _BY_GDCM:
         return _decoded_by_gdcm(image, plane, syntax)
+    if syntax is not None and syntax.is_encapsulated and syntax != RLELossless:
+        raise VolumeError(
+            f"{plane.path.name} is compressed with {syntax.name}, which has no decoder here: "
+            "export the series uncompressed"
+        )
     return pixel_array(image, index=plane.frame, raw=True)
 
 
@@ -79,7 +123,7 @@ def _decoded_by_gdcm(image: FileDataset, plane: Plane, syntax: UID) -> NDArray[A
         try:
             decoded = SimpleITK.ReadImage(str(path))
         except RuntimeError as error:
-            raise _damaged(plane) from error
+            raise _damaged(plane.path) from error
     return np.squeeze(SimpleITK.GetArrayFromImage(decoded), axis=0)
 
 
@@ -108,5 +152,5 @@ def _without_bright_padding(stored_HW: NDArray[Any], image: Dataset, plane: Plan
     return np.where((stored_HW >= low) & (stored_HW <= high), stored_HW.dtype.type(air), stored_HW)
 
 
-def _damaged(plane: Plane) -> VolumeError:
-    return VolumeError(f"{plane.path.name} has pixels that are cut short or damaged: export the series again")
+def _damaged(path: Path) -> VolumeError:
+    return VolumeError(f"{path.name} has pixels that are cut short or damaged: export the series again")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.dicom import Series, read_series
-from encoders.dicom_pixels import stored_values
+from encoders.dicom_pixels import open_image, stored_values
 from encoders.errors import VolumeError
 from encoders.scan import Scan, check_shape, checked_spacing, placement_from_affine
 
@@ -71,8 +71,11 @@ def _affine(series: Series) -> NDArray[np.float64]:
 
 def _stack(series: Series, *, in_hu: bool) -> NDArray[Any]:
     volume_DHW: NDArray[Any] | None = None
+    path, image = None, None
     for index, plane in enumerate(series.planes):
-        stored_HW = stored_values(plane)
+        if image is None or path != plane.path:  # a multi-frame file holds all slices: it is read once
+            path, image = plane.path, open_image(plane.path)
+        stored_HW = stored_values(plane, image)
         if in_hu:
             slope, intercept = plane.rescale
             stored_HW = stored_HW.astype(np.float32) * np.float32(slope) + np.float32(intercept)

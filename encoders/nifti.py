@@ -13,11 +13,20 @@ from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from encoders.errors import VolumeError
-from encoders.scan import Rescale, Scan, check_shape, check_voxels, checked_spacing, placement_from_affine
+from encoders.scan import (
+    Rescale,
+    Scan,
+    Spacing,
+    check_shape,
+    check_voxels,
+    checked_spacing,
+    placement_from_affine,
+)
 
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20
 _MAX_HEADER = 64 << 20  # extensions included
+_SAME_SPACING = 0.01
 _MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 
 
@@ -51,10 +60,11 @@ def _read(stream: IO[bytes], name: str) -> Scan:
     dtype = header.get_data_dtype()
     shape = check_shape(header.get_data_shape(), dtype.itemsize, name)
     scale_mm = _MM.get(header.get_xyzt_units()[0], 1.0)
-    checked_spacing(header["pixdim"][1:4] * scale_mm, name)  # a form matrix may hide a zero here
+    voxel_mm = checked_spacing(header["pixdim"][1:4] * scale_mm, name)
     affine = np.array(header.get_best_affine(), float)
     affine[:3] *= scale_mm
     placement = placement_from_affine(affine, name)
+    spacing_mm, conflict = _settle_spacing(voxel_mm, placement.spacing_mm)
     stored_xyz = _read_voxels(stream, shape, dtype, name)
     check_voxels(stored_xyz, name)
     rescale = _rescale(header)
@@ -65,10 +75,23 @@ def _read(stream: IO[bytes], name: str) -> Scan:
     return Scan(
         stored_xyz=stored_xyz,
         axis_codes=placement.axis_codes,
-        spacing_mm=placement.spacing_mm,
+        spacing_mm=spacing_mm,
         header_rescale=rescale,
         array_rescale=rescale,
-        warnings=(*placement.warnings, *((no_orientation,) if unplaced else ())),
+        warnings=(*placement.warnings, *conflict, *((no_orientation,) if unplaced else ())),
+    )
+
+
+def _settle_spacing(voxel_mm: Spacing, affine_mm: Spacing) -> tuple[Spacing, tuple[str, ...]]:
+    if np.allclose(voxel_mm, affine_mm, rtol=_SAME_SPACING):
+        return voxel_mm, ()
+    # A matrix of ones is what tools write that know no orientation; otherwise it is what viewers go by.
+    taken = voxel_mm if np.allclose(affine_mm, 1) else affine_mm
+    voxel, matrix, chosen = (
+        "×".join(f"{one:g}" for one in spacing) for spacing in (voxel_mm, affine_mm, taken)
+    )
+    return taken, (
+        f"has voxels of {voxel} mm by its header and {matrix} mm by its affine; {chosen} was taken",
     )
 
 
@@ -78,7 +101,10 @@ def _read_header(stream: IO[bytes], name: str) -> Any:
         size = kind.sizeof_hdr
         if size not in (int.from_bytes(start, "little"), int.from_bytes(start, "big")):
             continue
-        header = kind(binaryblock=start + stream.read(size - 4), check=True)  # type: ignore[no-untyped-call]
+        # nibabel's own check would mend a zero spacing to 1 mm in silence.
+        header = kind(binaryblock=start + stream.read(size - 4), check=False)  # type: ignore[no-untyped-call]
+        if abs(header["pixdim"][0]) != 1:  # the sign of the third axis, which writers leave 0 for positive
+            header["pixdim"][0] = 1
         if header["magic"].item()[:2] != b"n+":
             raise VolumeError(
                 f"{name} is only the header of a NIfTI pair: convert both parts to one .nii.gz file"

@@ -95,16 +95,12 @@ def resample_to_grid(
     volume_DHW = np.empty(grid.shape, np.float32)
     _pad(volume_DHW, (depth, height, width))
     inner_DHW = volume_DHW[depth.span, height.span, width.span]
-    planes: dict[int, Floats] = {}
+    in_plane = _InPlane(stored_DHW, rescale, height, width)
     for index, (lower, upper) in enumerate(zip(depth.lower.tolist(), depth.upper.tolist(), strict=True)):
-        planes = {
-            source: planes[source] if source in planes else _plane(stored_DHW[source], rescale, height, width)
-            for source in {lower, upper}
-        }
-        out_HW = inner_DHW[index]
-        np.subtract(planes[upper], planes[lower], out=out_HW)
+        lower_HW, upper_HW, out_HW = in_plane[lower], in_plane[upper], inner_DHW[index]
+        np.subtract(upper_HW, lower_HW, out=out_HW)
         out_HW *= depth.weight[index]
-        out_HW += planes[lower]
+        out_HW += lower_HW
     return volume_DHW
 
 
@@ -115,24 +111,51 @@ def _pad(volume_DHW: Floats, axes: tuple[Axis, Axis, Axis]) -> None:
         along[axis.span.stop :] = -1
 
 
-def _plane(stored_HW: NDArray[np.generic], rescale: tuple[float, float], height: Axis, width: Axis) -> Floats:
-    # Stored columns usually lie next to each other, grid rows do: turning the plane between the two steps
-    # lets both of them mix whole rows. Turning is four times faster when rows are not a power of two apart.
-    rows, columns = stored_HW.shape
-    plane_WH = np.zeros((columns, rows + _APART), np.float32)
-    plane_WH[:, :rows] = stored_HW.T
-    slope, intercept = rescale
-    plane_WH *= np.float32(slope / BONE_HU)
-    plane_WH += np.float32(intercept / BONE_HU)
-    np.clip(plane_WH, AIR_HU / BONE_HU, 1, out=plane_WH)
-    plane_HW = np.ascontiguousarray(_mix_rows(plane_WH, width)[:, :rows].T)
-    return _mix_rows(plane_HW, height)
+class _InPlane:
+    """Slices in HU / 1000, clipped and resampled within their plane; the last two are kept.
+
+    All work happens in buffers made once: fresh memory for every step would take longer than the arithmetic.
+    """
+
+    def __init__(
+        self, stored_DHW: NDArray[np.generic], rescale: tuple[float, float], height: Axis, width: Axis
+    ) -> None:
+        self._stored_DHW = stored_DHW
+        self._slope, self._intercept = (np.float32(number / BONE_HU) for number in rescale)
+        self._height, self._width = height, width
+        _, rows, columns = stored_DHW.shape
+        new_rows, new_columns = len(height.lower), len(width.lower)
+        self._plane_WH = np.zeros((columns, rows + _APART), np.float32)
+        self._mixed_WH = np.empty((2, new_columns, rows + _APART), np.float32)
+        self._turned_HW = np.empty((rows, new_columns), np.float32)
+        self._lower_HW = np.empty((new_rows, new_columns), np.float32)
+        self._ready_HW: list[Floats] = [np.empty((new_rows, new_columns), np.float32) for _ in range(2)]
+        self._ready = [-1, -1]  # which slices these are
+
+    def __getitem__(self, index: int) -> Floats:
+        if index not in self._ready:
+            place = self._ready.index(min(self._ready))  # slices are asked for in ascending order
+            self._ready[place] = index
+            self._resample(index, self._ready_HW[place])
+        return self._ready_HW[self._ready.index(index)]
+
+    def _resample(self, index: int, out_HW: Floats) -> None:
+        # Stored columns usually lie next to each other, grid rows do: turning the plane between the two steps
+        # lets both mix whole rows. Turning is four times faster when rows are not a power of two apart.
+        rows = self._stored_DHW.shape[1]
+        self._plane_WH[:, :rows] = self._stored_DHW[index].T
+        self._plane_WH *= self._slope
+        self._plane_WH += self._intercept
+        np.clip(self._plane_WH, AIR_HU / BONE_HU, 1, out=self._plane_WH)
+        lower_WH, mixed_WH = self._mixed_WH
+        _mix_rows(self._plane_WH, self._width, lower_WH, mixed_WH)
+        self._turned_HW[...] = mixed_WH[:, :rows].T
+        _mix_rows(self._turned_HW, self._height, self._lower_HW, out_HW)
 
 
-def _mix_rows(plane: Floats, axis: Axis) -> Floats:
-    lower = plane.take(axis.lower, axis=0)
-    mixed = plane.take(axis.upper, axis=0)
-    mixed -= lower
-    mixed *= axis.weight[:, None]
-    mixed += lower
-    return mixed
+def _mix_rows(plane: Floats, axis: Axis, lower: Floats, out: Floats) -> None:
+    np.take(plane, axis.lower, axis=0, out=lower, mode="clip")  # "clip" writes to `out` without a copy
+    np.take(plane, axis.upper, axis=0, out=out, mode="clip")
+    out -= lower
+    out *= axis.weight[:, None]
+    out += lower
