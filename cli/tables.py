@@ -21,15 +21,20 @@ _SAYING_LENGTH = 150  # of what is quoted from a report
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
-def print_answer(answer: "Answer", title: str, *, score: str = "Score") -> None:
-    """Print hits, best first; `title` says what was asked, `score` what the figure is."""
+def print_answer(answer: "Answer", title: str) -> None:
+    """Print the hits of a search; `title` says what was asked."""
+    print_hits(answer.hits, f"{title} · collection {answer.collection} · {_how(answer)}")
+
+
+def print_hits(hits: Sequence["Hit"], title: str, *, score: str = "Score") -> None:
+    """Print hits, best first; `score` says what the figure is."""
     console = _console()
-    console.print(Text(f"{title} · collection {answer.collection} · {_how(answer)}"))
-    if not answer.hits:
+    console.print(Text(printable(title)))
+    if not hits:
         console.print(Text("No case matches."))
         return
     table = _table(("#", "right"), (score, "right"), ("Sex, age", "left"), ("Case", "left"))
-    for hit in answer.hits:
+    for hit in hits:
         table.add_row(str(hit.rank), f"{hit.score:.3f}", _who(hit.metadata), _case(hit))
     console.print(table)
     console.print(Text(RESEARCH_USE, style="dim"))

@@ -55,12 +55,10 @@ class Filters:
         both = [name for name in self.labels if name in self.without_labels]
         if both:
             raise SearchError(f"{both[0]} is asked for both present and absent: no case can match")
-        if self.label_source not in (None, *LABEL_PRECEDENCE):
-            raise SearchError(
-                f"label source {self.label_source!r} is unknown; take one of {', '.join(LABEL_PRECEDENCE)}"
-            )
-        if self.sex not in (None, *get_args(Sex)):
-            raise SearchError(f"sex {self.sex!r} is unknown; take F or M")
+        if self.label_source is not None:
+            object.__setattr__(self, "label_source", parse_label_source(self.label_source))
+        if self.sex is not None:
+            object.__setattr__(self, "sex", parse_sex(self.sex))
 
     @property
     def on_volumes(self) -> bool:
@@ -85,6 +83,30 @@ def parse_age(text: str) -> AgeRange:
     if None not in bounds and bounds[0] > bounds[1]:  # type: ignore[operator]
         raise SearchError(f"age {text!r} ends before it begins; write the lower age first, as in 40:70")
     return AgeRange(low=bounds[0], high=bounds[1])
+
+
+def parse_sex(text: str) -> Sex:
+    """Read "F" or "M", in any case.
+
+    Raises:
+        SearchError: anything else.
+    """
+    for sex in get_args(Sex):
+        if text.strip().upper() == sex:
+            return sex  # type: ignore[no-any-return]
+    raise SearchError(f"sex {text!r} is unknown; take F or M")
+
+
+def parse_label_source(text: str) -> LabelSource:
+    """Read the name of a source of labels, in any case, hyphens for underscores.
+
+    Raises:
+        SearchError: anything else.
+    """
+    for source in LABEL_PRECEDENCE:
+        if text.strip().lower().replace("-", "_") == source:
+            return source
+    raise SearchError(f"label source {text!r} is unknown; take one of {', '.join(LABEL_PRECEDENCE)}")
 
 
 def study_conditions(filters: Filters) -> list[ColumnElement[bool]]:

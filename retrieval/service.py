@@ -6,7 +6,6 @@ A question by a stored case loads no model; others load their collection's encod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +20,12 @@ from retrieval.filters import Filters
 from retrieval.named_cases import StoredCase, find_case, stored_latent, without_ending
 from retrieval.neighbours import Gallery, Unit
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
-from retrieval.records import CollectionInfo
-from retrieval.schema import Study
+from retrieval.records import CollectionInfo, Removed
+from retrieval.schema import Collection, Patient, Study
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
 from retrieval.search import Answer, Question, SearchOptions, search
 from retrieval.store import Store
+from retrieval.store_collections import collection_named
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
@@ -200,13 +200,31 @@ class CaseSearch:
         with self._snapshot() as connection:
             return list_cases(connection, filters, unit, limit)
 
+    def remove_patient(self, name: str, *, actor: str = "cli") -> Removed:
+        """Remove everything of a patient, by the stored name or the one before the pseudonym.
+
+        Raises:
+            SearchError: there is none, or more than one dataset has one.
+        """
+        return self._store.remove_patient(self._stored_name(name, Patient, "patient"), actor=actor)
+
+    def remove_study(self, name: str, *, actor: str = "cli") -> Removed:
+        """Remove everything of a study, by the stored name or the one before the pseudonym.
+
+        Raises:
+            SearchError: there is none, or more than one dataset has one.
+        """
+        return self._store.remove_study(self._stored_name(name, Study, "study"), actor=actor)
+
     def collection(self, name: str | None) -> CollectionInfo:
         """Return a collection.
 
         Raises:
             SearchError: there is none of that name, or it is not clear which is meant.
         """
-        return choose_collection(self._store.collections(), name)
+        with self._snapshot() as connection:
+            names = connection.scalars(select(Collection.name)).all()
+            return collection_named(connection, choose_collection(names, name))
 
     def encoder(self, collection: CollectionInfo) -> "Encoder":
         """Return the encoder that made a collection, loaded once.
@@ -230,7 +248,13 @@ class CaseSearch:
         return self._prompts[asked]
 
     def _find(self, connection: Connection, name: str) -> StoredCase:
-        return find_case(connection, name, _pseudonyms(connection, name, self._key))
+        return find_case(connection, name, _pseudonyms(connection, name, self._key, ("volume", "study")))
+
+    def _stored_name(self, name: str, table: type[Patient] | type[Study], kind: "PseudonymKind") -> str:
+        with self._snapshot() as connection:
+            names = _pseudonyms(connection, name, self._key, (kind,))
+            stored = connection.scalars(select(table.name).where(table.name.in_([name, *names]))).all()
+        return stored[0] if len(stored) == 1 else name
 
     @property
     def store(self) -> Store:
@@ -244,25 +268,23 @@ class CaseSearch:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
 
 
-def choose_collection(collections: Sequence[CollectionInfo], name: str | None) -> CollectionInfo:
-    """Return the collection of a name; without one, `default`, or else the only one there is.
+def choose_collection(names: Sequence[str], name: str | None) -> str:
+    """Return the name that is meant: the one given, or else `default`, or else the only one there is.
 
     Raises:
-        SearchError: there is none of that name, or without a name none or several.
+        SearchError: no name is given, and there is no collection or no telling which.
     """
-    by_name = {info.name: info for info in collections}
-    if not by_name:
+    if name is not None:
+        return name
+    if not names:
         raise SearchError("the archive holds no collection yet; make one with `ctsearch index`")
-    listed = ", ".join(sorted(by_name))
-    if name is None:
-        if DEFAULT_COLLECTION not in by_name and len(by_name) > 1:
-            raise SearchError(f"the archive holds the collections {listed}; name one with --collection")
-        return by_name.get(DEFAULT_COLLECTION) or next(iter(by_name.values()))
-    if name not in by_name:
-        near = get_close_matches(name, by_name, n=3)
-        hint = f"did you mean {', '.join(near)}" if near else f"there is {listed}"
-        raise SearchError(f"there is no collection {name!r}; {hint}")
-    return by_name[name]
+    if DEFAULT_COLLECTION in names:
+        return DEFAULT_COLLECTION
+    if len(names) > 1:
+        raise SearchError(
+            f"the archive holds the collections {', '.join(sorted(names))}; name one with --collection"
+        )
+    return names[0]
 
 
 def _load(collection: CollectionInfo, device: str) -> "Encoder":
@@ -283,11 +305,12 @@ def _load(collection: CollectionInfo, device: str) -> "Encoder":
     return encoder
 
 
-def _pseudonyms(connection: Connection, name: str, key: "PseudonymKey | None") -> list[str]:
-    """What this archive would have called a case of that name, in each of its datasets."""
+def _pseudonyms(
+    connection: Connection, name: str, key: "PseudonymKey | None", kinds: Sequence["PseudonymKind"]
+) -> list[str]:
+    """What this archive would have called something of that name, in each of its datasets."""
     if key is None:
         return []
     datasets = connection.scalars(select(Study.dataset).distinct()).all()
     names = dict.fromkeys((name, without_ending(name), without_ending(Path(name).name)))
-    kinds: tuple[PseudonymKind, ...] = ("volume", "study")
     return [key.pseudonym(kind, dataset, each) for kind in kinds for dataset in datasets for each in names]

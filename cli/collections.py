@@ -1,0 +1,70 @@
+"""`ctsearch collections`: list them, drop one, or write its latents to a file."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="List collections, drop one, export its latents.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_collections(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print the collections and how many latents each holds."""
+    from cli.tables import print_collections
+    from retrieval.service import open_case_search
+
+    with open_case_search() as service:
+        collections = service.store.collections()
+    if not as_json:
+        print_collections(collections)
+        return
+    document = {
+        "collections": [
+            {
+                "name": info.name,
+                "encoder": info.encoder,
+                "encoder_digest": info.encoder_digest,
+                "preprocessing_digest": info.preprocessing_digest,
+                "latent_dim": info.latent_dim,
+                "created_at": info.created_at.isoformat(),
+                "volumes": info.volumes,
+                "reports": info.reports,
+                "studies": info.studies,
+            }
+            for info in collections
+        ]
+    }
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+@app.command("drop")
+def drop_collection(
+    name: Annotated[str, typer.Argument(help="The collection.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+) -> None:
+    """Drop a collection's latents; cases, reports and labels stay."""
+    from retrieval.service import open_case_search
+
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Drop all latents of the collection {name}?", abort=True, err=True)
+    with open_case_search() as service:
+        service.store.drop_collection(service.collection(name).name)
+    typer.echo(f"the collection {name} is dropped")
+
+
+@app.command("export")
+def export_collection(
+    name: Annotated[str, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Option("--out", help="The .npz to write.")],
+) -> None:
+    """Write a collection's latents to an .npz, with names, studies and patients beside them."""
+    from retrieval.service import open_case_search
+
+    with open_case_search() as service:
+        rows = service.store.export_collection(service.collection(name).name, out)
+    typer.echo(f"{rows} rows of the collection {name} written to {out}")
