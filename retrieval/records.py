@@ -13,6 +13,11 @@ from retrieval.cases import Case, Report, Volume
 RunState = Literal["finished", "interrupted", "failed"]
 
 
+def storable(text: str) -> str:
+    """Return text as PostgreSQL takes it: no NUL, and bytes of a file name that are no UTF-8 written out."""
+    return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionInfo:
     """A collection and what it holds; the counts are None where they were not asked for."""
@@ -42,19 +47,23 @@ class SavedCases:
     changed_volumes: frozenset[int] = frozenset()
     new_reports: frozenset[int] = frozenset()
     changed_reports: frozenset[int] = frozenset()
-    labels_changed: int = 0  # label rows that were added, turned over or deleted
+    changed_studies: frozenset[int] = frozenset()  # were there, and something said of them is not what it was
 
     def study_id(self, case: Case) -> int:
         """Return the id of a case's study row."""
-        return self.studies[case.dataset, case.study]
+        return self.studies[storable(case.dataset), storable(case.study)]
 
     def volume_id(self, case: Case, volume: Volume) -> int:
         """Return the id of a volume's row."""
-        return self.volumes[case.dataset, volume.name]
+        return self.volumes[storable(case.dataset), storable(volume.name)]
 
     def report_id(self, case: Case, report: Report) -> int:
         """Return the id of a report's row."""
-        return self.reports[case.dataset, case.study, report.name]
+        return self.reports[storable(case.dataset), storable(case.study), storable(report.name)]
+
+    def is_changed(self, case: Case) -> bool:
+        """Whether the case was stored before and its labels, metadata or report are now others."""
+        return self.study_id(case) in self.changed_studies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

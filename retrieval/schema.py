@@ -259,6 +259,9 @@ class IndexItem(Base):
     id: Mapped[Id]
     collection_id: Mapped[int] = mapped_column(ForeignKey("collection.id", ondelete="CASCADE"))
     run_id: Mapped[int] = mapped_column(ForeignKey("index_run.id", ondelete="CASCADE"), index=True)
+    study_id: Mapped[int | None] = mapped_column(
+        ForeignKey("study.id", ondelete="CASCADE"), index=True
+    )  # None where the item could not be told to belong to one
     item: Mapped[str]
     content: Mapped[
         bytes | None

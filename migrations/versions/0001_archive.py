@@ -234,12 +234,14 @@ def _create_runs() -> None:
         _id(),
         sa.Column("collection_id", sa.BigInteger(), nullable=False),
         sa.Column("run_id", sa.BigInteger(), nullable=False),
+        sa.Column("study_id", sa.BigInteger()),
         sa.Column("item", sa.Text(), nullable=False),
         sa.Column("content", sa.LargeBinary()),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
         _now("failed_at"),
         _belongs_to("index_item", "collection"),
+        _belongs_to("index_item", "study"),
         sa.ForeignKeyConstraint(
             ["run_id"], ["index_run.id"], name="fk_index_item_run_id", ondelete="CASCADE"
         ),
@@ -247,6 +249,7 @@ def _create_runs() -> None:
         sa.UniqueConstraint("collection_id", "item", name="uq_index_item_collection_id_item"),
     )
     op.create_index("ix_index_item_run_id", "index_item", ["run_id"])
+    op.create_index("ix_index_item_study_id", "index_item", ["study_id"])
 
 
 def _create_accountability() -> None:
