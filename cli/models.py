@@ -53,6 +53,7 @@ def import_checkpoint(
 def list_models() -> None:
     """Show the built-in encoders, and those imported into the models folder of CTSEARCH_HOME."""
     from rich.console import Console
+    from rich.markup import escape
 
     from encoders.errors import CheckpointError
     from encoders.model_card import BUILT_IN, CONFIG_FILE, built_in_names, read_card
@@ -66,15 +67,18 @@ def list_models() -> None:
     for directory in imported:
         try:
             table.add_row(*_row(directory.name, read_card(directory), "imported"))
-        except CheckpointError as error:
-            table.add_row(directory.name, "imported", f"[red]{error}[/red]")
+        except CheckpointError:
+            table.add_row(escape(directory.name), "damaged: import it again")
     console = Console()
-    console.print(table)
-    console.print(f"Imported encoders are given by their directory: --encoder {models}/NAME", soft_wrap=True)
+    if table.rows:
+        console.print(table)
+    console.print("A built-in encoder is given by its name, any other by its directory.")
+    console.print(escape(f"ctsearch models import CHECKPOINT --out {models}/NAME"), soft_wrap=True)
 
 
 def _show_imported(card: "ModelCard") -> None:
     from rich.console import Console
+    from rich.markup import escape
 
     table = _table()
     table.add_row(*_row(card.directory.name, card, card.source))
@@ -82,7 +86,7 @@ def _show_imported(card: "ModelCard") -> None:
     console.print(table)
     if card.config.report is not None and card.tokenizer_file is None:
         console.print("It has no tokeniser: import it again with --tokenizer VOCAB to search by text.")
-    console.print(f"Use it: ctsearch index SOURCE --encoder {card.directory}", soft_wrap=True)
+    console.print(escape(f"Use it: ctsearch index SOURCE --encoder {card.directory}"), soft_wrap=True)
 
 
 def _table() -> "Table":
@@ -96,7 +100,9 @@ def _table() -> "Table":
 
 
 def _row(name: str, card: "ModelCard", origin: str) -> tuple[str, ...]:
+    from rich.markup import escape
+
     grid = " × ".join(map(str, card.config.volume.grid.shape))
     latent = str(card.config.latent_dim or "tokens only")
     text = "yes" if card.tokenizer_file else "no tokeniser" if card.config.report else "no"
-    return name, origin, grid, latent, text, card.digest[:12]
+    return escape(name), escape(origin), grid, latent, text, card.digest[:12]

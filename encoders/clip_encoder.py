@@ -91,7 +91,7 @@ class ClipEncoder:
             ReportError: ids or mask do not fit the report tower.
             ConfigError: the model is a volume encoder alone.
         """
-        token_ids, mask = torch.as_tensor(token_ids_BT).long(), torch.as_tensor(mask_BT).long()
+        token_ids, mask = _tensor(token_ids_BT).long(), _tensor(mask_BT).long()
         self._check_token_ids(token_ids, mask)
         step = max(1, TOKENS_AT_ONCE // token_ids.shape[1])
         with torch.no_grad():
@@ -152,7 +152,7 @@ class ClipEncoder:
 
     def _parts(self, volume_BCDHW: Array) -> Iterator[Tensor]:
         """Split a batch so that memory does not grow with it."""
-        volume = torch.as_tensor(volume_BCDHW)
+        volume = _tensor(volume_BCDHW)
         if volume.ndim != 5 or tuple(volume.shape[1:]) != (1, *self.grid.shape) or not len(volume):
             grid = ", ".join(map(str, self.grid.shape))
             raise VolumeError(
@@ -183,6 +183,13 @@ class ClipEncoder:
             )
         if not mask_BT.any(dim=1).all():
             raise ReportError("a report has no token that the mask keeps; leave it out")
+
+
+def _tensor(array: Array) -> Tensor:
+    """Share memory where torch can: it takes neither flipped views nor read-only arrays as they are."""
+    if isinstance(array, np.ndarray):
+        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    return torch.as_tensor(array)
 
 
 def _of_like_length(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

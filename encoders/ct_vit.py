@@ -240,7 +240,12 @@ class CtVit(nn.Module):
             fresh: Tensor = self.position_bias(rows, columns)
             return fresh
         weights = self.position_bias.parameters()
-        version = tuple((weight.data_ptr(), weight._version, weight.dtype) for weight in weights)
+        version = tuple((weight.data_ptr(), _edits(weight), weight.dtype) for weight in weights)
         if self._bias is None or self._bias[0] != (version, rows, columns):
             self._bias = ((version, rows, columns), self.position_bias(rows, columns))
         return self._bias[1]
+
+
+def _edits(weight: Tensor) -> int:
+    """How often a weight was changed in place; one made under inference mode never is."""
+    return 0 if weight.is_inference() else weight._version

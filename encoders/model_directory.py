@@ -7,6 +7,7 @@ changes whenever an answer could.
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +144,7 @@ def _is_replaced_by(standing: ModelCard, card: ModelCard) -> bool:
 
 
 def _write_files(draft: Path, weights: Weights, tokenizer: ReportTokenizer | None, source: str) -> ModelCard:
-    tensors: dict[str, Tensor] = {name: weights.tensors[name] for name in sorted(weights.tensors)}
-    save_file(tensors, draft / WEIGHTS_FILE)
+    save_file(_separate(weights.tensors), draft / WEIGHTS_FILE)
     if tokenizer is not None:
         (draft / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
     files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
@@ -160,6 +160,20 @@ def _write_files(draft: Path, weights: Weights, tokenizer: ReportTokenizer | Non
     config_file.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     (draft / WEIGHTS_FILE).chmod(config_file.stat().st_mode)  # safetensors lets nobody but its owner read
     return read_card(draft)
+
+
+def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give every weight memory of its own, as safetensors asks; those that have it are not copied."""
+    seen: set[int] = set()
+    separate: dict[str, Tensor] = {}
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        memory = tensor.untyped_storage()
+        if memory.nbytes() != tensor.nbytes or memory.data_ptr() in seen:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        separate[name] = tensor
+    return separate
 
 
 def _swap(draft: Path, directory: Path) -> None:

@@ -111,6 +111,16 @@ def test_a_legacy_pickle_and_a_safetensors_file_without_its_ending_are_read(
         assert_same_weights(found.tensors, load_file(model_directory / WEIGHTS_FILE))
 
 
+def test_weights_that_are_views_of_one_buffer_are_written_apart(published, model_directory, tmp_path) -> None:
+    flat = torch.cat([tensor.flatten() for tensor in published.values()])
+    pieces = flat.split([tensor.numel() for tensor in published.values()])
+    views = {
+        key: part.view(tensor.shape) for (key, tensor), part in zip(published.items(), pieces, strict=True)
+    }
+    write_model(tmp_path / "apart", read_checkpoint(save(views, tmp_path), **TINY))
+    assert load_encoder(tmp_path / "apart").digest == load_encoder(model_directory).digest
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_shorter_floats_are_read_as_float32(dtype, published, tmp_path) -> None:
     short = {key: tensor.to(dtype) for key, tensor in published.items()}

@@ -1,6 +1,7 @@
 """A model on disk is what was written, and says in one sentence what it cannot do."""
 
 import resource
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -182,6 +183,24 @@ def test_input_that_does_not_fit_the_model_is_refused_in_one_sentence(model_dire
         encoder.encode_token_ids(ones, torch.zeros(1, 4))
     with pytest.raises(ConfigError, match="'abacus' cannot be used"):
         load_encoder(model_directory, device="abacus")
+
+
+def test_flipped_and_read_only_arrays_are_encoded_like_any_other(model_directory, expected) -> None:
+    encoder = load_encoder(model_directory)
+    volume = expected["volume"].numpy()
+    flipped = volume[:, :, ::-1].copy()[:, :, ::-1]
+    flipped.flags.writeable = False
+    with warnings.catch_warnings(action="error"):
+        assert torch.equal(encoder.encode_volumes(flipped), encoder.encode_volumes(volume))
+
+
+def test_many_volumes_are_encoded_in_parts_as_they_are_together(
+    model_directory, expected, monkeypatch
+) -> None:
+    encoder = load_encoder(model_directory)
+    together = encoder.encode_volumes(expected["volume"])
+    monkeypatch.setattr("encoders.clip_encoder.VOXELS_AT_ONCE", 60_000)  # one volume has 56,000
+    torch.testing.assert_close(encoder.encode_volumes(expected["volume"]), together, atol=1e-6, rtol=0.0)
 
 
 def test_bfloat16_stays_near_float32_and_answers_in_float32(model_directory, expected) -> None:
