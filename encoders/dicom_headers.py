@@ -164,8 +164,8 @@ def _tag_name(error: KeyError) -> str:
 
 def _no_slice(header: FileDataset) -> str | None:
     sop_class = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
-    if not sop_class:
-        raise ValueError("no SOPClassUID")
+    if not sop_class or (CTImageStorage.startswith(sop_class) and sop_class != CTImageStorage):
+        raise EOFError("no SOPClassUID, or half of it")
     if sop_class not in _SINGLE_FRAME | _MULTI_FRAME:
         return f"not a CT image but {UID(sop_class).name}"
     if header.get("Modality", "CT") != "CT":

@@ -14,6 +14,8 @@ from pydicom.uid import (
     JPEG2000,
     UID,
     CTImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -60,11 +62,15 @@ def open_image(path: Path) -> FileDataset:
     """
     try:
         with quiet_pydicom():
-            return pydicom.dcmread(path, force=True)
+            image = pydicom.dcmread(path, force=True)
     except OSError as error:
         raise VolumeError(f"{path.name} cannot be read ({error.strerror or DAMAGED})") from error
     except UNPARSABLE as error:
         raise _damaged(path) from error
+    if "TransferSyntaxUID" not in image.file_meta:  # old files start with their first element
+        implicit, _ = image.original_encoding
+        image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return image
 
 
 def stored_values(plane: Plane, image: FileDataset) -> NDArray[Any]:

@@ -121,7 +121,7 @@ class _InPlane:
         self, stored_DHW: NDArray[np.generic], rescale: tuple[float, float], height: Axis, width: Axis
     ) -> None:
         self._stored_DHW = stored_DHW
-        self._slope, self._intercept = (np.float32(number / BONE_HU) for number in rescale)
+        self._slope, self._intercept = (np.float32(number) for number in rescale)
         self._height, self._width = height, width
         _, rows, columns = stored_DHW.shape
         new_rows, new_columns = len(height.lower), len(width.lower)
@@ -144,9 +144,11 @@ class _InPlane:
         # lets both mix whole rows. Turning is four times faster when rows are not a power of two apart.
         rows = self._stored_DHW.shape[1]
         self._plane_WH[:, :rows] = self._stored_DHW[index].T
-        self._plane_WH *= self._slope
+        if self._slope != 1:
+            self._plane_WH *= self._slope
         self._plane_WH += self._intercept
-        np.clip(self._plane_WH, AIR_HU / BONE_HU, 1, out=self._plane_WH)
+        np.clip(self._plane_WH, AIR_HU, BONE_HU, out=self._plane_WH)
+        self._plane_WH /= BONE_HU
         lower_WH, mixed_WH = self._mixed_WH
         _mix_rows(self._plane_WH, self._width, lower_WH, mixed_WH)
         self._turned_HW[...] = mixed_WH[:, :rows].T
