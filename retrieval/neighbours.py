@@ -19,6 +19,7 @@ from retrieval.schema import Report, Study, Volume, embedding
 
 Unit = Literal["study", "volume"]
 Latent = NDArray[np.float32]
+_Found = Any  # a row with study_id, study, dataset, item_id, item and d, its distance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +72,12 @@ def nearest_volumes(connection: Connection, gallery: Gallery, query_L: Latent, l
         within.append(embedding.c.volume_id.in_(select(Volume.id).where(*conditions)))
     if gallery.unit == "study":
         best = _closest_studies(distance, within, limit)
-        rows = _best_items(best, distance, within, Volume, limit)
+        found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Volume)), limit)
     else:
         best = _closest(
             select(embedding.c.study_id, embedding.c.volume_id, distance.label("d")), within, limit
         )
-        rows = _volume_rows(best, limit)
+        found = list(connection.execute(_volume_rows(best, limit)))
     return [
         Neighbour(
             study_id=row.study_id,
@@ -88,7 +89,7 @@ def nearest_volumes(connection: Connection, gallery: Gallery, query_L: Latent, l
             rank=rank,
             score=-row.d,
         )
-        for rank, row in enumerate(connection.execute(rows), start=1)
+        for rank, row in enumerate(found, start=1)
     ]
 
 
@@ -107,7 +108,7 @@ def nearest_reports(connection: Connection, gallery: Gallery, query_L: Latent, l
     if conditions:
         within.append(embedding.c.study_id.in_(select(Volume.study_id).where(*conditions)))
     best = _closest_studies(distance, within, limit)
-    found = connection.execute(_best_items(best, distance, within, Report, limit)).all()
+    found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Report)), limit)
     volumes = matching_volumes(connection, gallery, [row.study_id for row in found])
     neighbours = [
         Neighbour(
@@ -170,13 +171,11 @@ def _best_items(
     distance: ColumnElement[float],
     within: list[ColumnElement[bool]],
     item: type[Volume] | type[Report],
-    limit: int,
 ) -> Select[Any]:
-    """Join each of the closest studies with the item that is so close, the first by name if several are."""
+    """Join each of the closest studies with the item, or the items by name, that are so close."""
     item_id, name = (
         (embedding.c.volume_id, Volume.name) if item is Volume else (embedding.c.report_id, Report.source_key)
     )
-    study = (closest.c.d, Study.name.collate("C"), Study.dataset.collate("C"), Study.id)
     return (
         select(
             Study.id.label("study_id"),
@@ -191,10 +190,21 @@ def _best_items(
         .join(Study, Study.id == closest.c.study_id)
         .join(item, item.id == item_id)
         .where(*within)
-        .distinct(*study)
-        .order_by(*study, name.collate("C"))
-        .limit(limit)
+        .order_by(
+            closest.c.d,
+            Study.name.collate("C"),
+            Study.dataset.collate("C"),
+            Study.id,
+            name.collate("C"),
+        )
     )
+
+
+def _first_of_each_study(rows: Iterable[_Found], limit: int) -> list[_Found]:
+    first: dict[int, _Found] = {}
+    for row in rows:
+        first.setdefault(row.study_id, row)
+    return list(first.values())[:limit]
 
 
 def _volume_rows(closest: Subquery, limit: int) -> Select[Any]:

@@ -156,9 +156,10 @@ def read_report(path: Path) -> Report:
     text = _decoded(path)
     sections: dict[str, str] = {}
     headings = list(_HEADING.finditer(text))
-    for heading, after in zip(headings, [*headings[1:], None], strict=True):
+    ends = [*(heading.start() for heading in headings[1:]), len(text)]
+    for heading, end in zip(headings, ends, strict=False):
         name = _SECTION_OF[heading[1].lower()]
-        body = text[heading.end() : after.start() if after else None].strip()
+        body = text[heading.end() : end].strip()
         sections[name] = f"{sections.get(name, '')}\n{body}".strip()
     if "findings" not in sections:
         sections["findings"] = (text[: headings[0].start()] if headings else text).strip()
