@@ -31,11 +31,15 @@ class Positioning:
 
 @dataclass(frozen=True)
 class Chest:
-    """A drawn chest in the making: its voxels and where its lungs are, for what is drawn into them.
+    """A drawn chest in the making.
+
+    What lies in the lungs is drawn on a canvas of its own, as if lung were everywhere; `close` lays it into
+    the chest. So a voxel on the pleura is the right mixture of what lies on either side.
 
     Attributes:
         anatomy: the measures it is drawn from.
-        canvas: its voxels.
+        canvas: voxels of all but the lungs, and of everything once closed.
+        lung_canvas: voxels of the lungs.
         lungs: occupancy of the lungs, 0 to 1.
         depth_mm: distance inside the pleura, mm.
         above_mm: height above the diaphragm, mm.
@@ -43,6 +47,7 @@ class Chest:
 
     anatomy: Anatomy
     canvas: Canvas
+    lung_canvas: Canvas
     lungs: Floats
     depth_mm: Floats
     above_mm: Floats
@@ -51,6 +56,10 @@ class Chest:
     def frame(self) -> Frame:
         """Where the voxels lie."""
         return self.canvas.frame
+
+    def close(self) -> None:
+        """Lay the lungs into the chest."""
+        self.canvas.blend(self.lungs, self.lung_canvas.hu)
 
 
 def draw_wall(anatomy: Anatomy, positioning: Positioning, frame: Frame) -> Chest:
@@ -68,8 +77,7 @@ def draw_wall(anatomy: Anatomy, positioning: Positioning, frame: Frame) -> Chest
     _draw_abdomen(canvas, anatomy, cavity, above)
     medial = np.abs(x) - anatomy.mediastinum_half_width(z, y)
     lungs = inside(-np.minimum(np.minimum(depth, above), medial), edge)
-    canvas.blend(lungs, _parenchyma(anatomy, frame))
-    return Chest(anatomy, canvas, lungs, depth, above)
+    return Chest(anatomy, canvas, Canvas(frame, _parenchyma(anatomy, frame)), lungs, depth, above)
 
 
 def _parenchyma(anatomy: Anatomy, frame: Frame) -> Floats:
@@ -192,10 +200,10 @@ def draw_lung_vessels(chest: Chest) -> None:
     """Draw arteries, veins and bronchi into the lungs."""
     trees = [lung_tree(chest.anatomy, side) for side in SIDES]
     vessels = Segments.joined([part for tree in trees for part in (tree.arteries, tree.veins)])
-    chest.canvas.tubes(vessels, chest.anatomy.blood_hu, within_DHW=chest.lungs)
+    chest.lung_canvas.tubes(vessels, chest.anatomy.blood_hu)
     bronchi = Segments.joined([tree.airways.chosen(tree.level <= 4) for tree in trees])
-    chest.canvas.tubes(bronchi.widened(0.9), 0.0, within_DHW=chest.lungs)
-    chest.canvas.tubes(bronchi, -960.0, within_DHW=chest.lungs)
+    chest.lung_canvas.tubes(bronchi.widened(0.9), 0.0)
+    chest.lung_canvas.tubes(bronchi, -960.0)
 
 
 def draw_spine(chest: Chest) -> None:

@@ -1,5 +1,6 @@
 """Phantom patients with their scans and reconstructions, each named and drawn from a seed alone."""
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -34,7 +35,7 @@ def parse_source(source: str) -> tuple[int, int]:
         DatasetError: it is not of that form, or the seed is one that encoders are trained on.
     """
     count, _, seed = source.partition(":")
-    if not count.isdecimal() or not (seed.isdecimal() or not seed) or int(count) < 1:
+    if not re.fullmatch(r"[1-9][0-9]*(:[0-9]+)?", source):
         raise DatasetError(
             f'found "{source}" as a phantom cohort; give the number of scans, or N:SEED as in 200:7'
         )

@@ -45,30 +45,30 @@ def draw_emphysema(chest: Chest, finding: Finding) -> None:
         weight = weight * np.exp(-np.maximum(chest.depth_mm, 0) / 18) * 1.7
     field = texture(chest.frame, _EVERYTHING, seed=lesion.seed, cell_mm=9.0)
     holes = np.clip(3.0 * (field + weight * 1.5 - 1.35), 0, 1) * np.minimum(weight * 1.2, 1)
-    chest.canvas.blend(holes * chest.lungs, -985.0)
+    chest.lung_canvas.blend(holes, -985.0)
 
 
 def draw_mosaic(chest: Chest, finding: Finding) -> None:
     """Lobules of lower and higher attenuation side by side, with sharp borders."""
     lesion = finding.lesions[0]
     field = texture(chest.frame, _EVERYTHING, seed=lesion.seed, cell_mm=24.0)
-    contrast = 60 + 90 * lesion.size_mm / 100
+    contrast = 70 + 90 * lesion.size_mm / 100
     step = np.clip(6.0 * field, -1, 1) * _zone(chest, lesion.site)
-    chest.canvas.hu[...] += chest.lungs * (contrast * step)
+    chest.lung_canvas.hu[...] += contrast * step
 
 
 def draw_septa(chest: Chest, finding: Finding) -> None:
     """A net of thin lines that outlines lobules, denser at the bases and the periphery."""
     lesion = finding.lesions[0]
     spacing = max(chest.frame.spacing_mm)
-    width = max(1.3, 0.6 * spacing)
-    opacity = (0.45 + 0.5 * lesion.size_mm / 100) * min(1.0, 2.6 / width)
+    width = max(1.6, 0.6 * spacing)
+    opacity = (0.45 + 0.5 * lesion.size_mm / 100) * min(1.0, 3.2 / width)
     lines = np.zeros(chest.frame.shape, dtype=np.float32)
     for part in range(3):
         field = texture(chest.frame, _EVERYTHING, seed=lesion.seed + part, cell_mm=20.0)
         np.maximum(lines, np.clip(1 - np.abs(field) * (13.0 / width), 0, 1), out=lines)
     edge = np.exp(-np.maximum(chest.depth_mm, 0) / 38)
-    chest.canvas.blend(lines * chest.lungs * _zone(chest, lesion.site) * edge * opacity, -180.0)
+    chest.lung_canvas.blend(lines * _zone(chest, lesion.site) * edge * opacity, -180.0)
 
 
 def _patch(chest: Chest, lesion: Lesion, *, roughness: float) -> tuple[Floats, Window]:
@@ -87,14 +87,14 @@ def draw_ground_glass(chest: Chest, finding: Finding) -> None:
     for lesion in finding.lesions:
         patch, window = _patch(chest, lesion, roughness=0.22)
         mottle = texture(chest.frame, window, seed=lesion.seed + 1, cell_mm=6.0)
-        chest.canvas.blend(0.85 * patch * chest.lungs[window], -560 + 45 * mottle, window)
+        chest.lung_canvas.blend(0.85 * patch, -530 + 45 * mottle, window)
 
 
 def draw_consolidation(chest: Chest, finding: Finding) -> None:
     """Dense patches that hide the vessels; bronchi drawn later stay open in them (air bronchogram)."""
     for lesion in finding.lesions:
         patch, window = _patch(chest, lesion, roughness=0.30)
-        chest.canvas.blend(0.96 * patch * chest.lungs[window], 32.0, window)
+        chest.lung_canvas.blend(0.96 * patch, 32.0, window)
 
 
 def draw_nodules(chest: Chest, finding: Finding) -> None:
@@ -104,7 +104,7 @@ def draw_nodules(chest: Chest, finding: Finding) -> None:
         radius = lesion.size_mm / 2
         radii = (radius, radius * 0.94, radius * 1.06)
         hu = attenuation[lesion.nature]
-        chest.canvas.ellipsoid(lesion.centre_mm, radii, hu, within_DHW=chest.lungs)
+        chest.lung_canvas.ellipsoid(lesion.centre_mm, radii, hu)
         if lesion.nature == "solid" and lesion.size_mm > 12:
             _draw_spicules(chest, lesion)
 
@@ -117,22 +117,21 @@ def _draw_spicules(chest: Chest, lesion: Lesion) -> None:
     for direction in directions:
         reach = lesion.size_mm * rng.uniform(0.6, 0.85)
         path = floats([centre + direction * 0.4 * lesion.size_mm, centre + direction * reach])
-        chest.canvas.tubes(Segments.along(path, 0.8, 0.3), 0.0, within_DHW=chest.lungs)
+        chest.lung_canvas.tubes(Segments.along(path, 0.8, 0.3), 0.0)
 
 
 def draw_atelectasis(chest: Chest, finding: Finding) -> None:
     """Bands and plates of airless lung, nearly horizontal."""
-    thickness = {"linear": 2.2, "plate-like": 3.2, "subsegmental": 6.5}
+    thickness = {"linear": 2.8, "plate-like": 4.0, "subsegmental": 7.5}  # half of it, mm
     for lesion in finding.lesions:
         half = lesion.size_mm / 2
         thick = thickness[lesion.nature]
         across = 0.28 * half if lesion.nature == "linear" else 0.55 * half
-        chest.canvas.ellipsoid(
+        chest.lung_canvas.ellipsoid(
             lesion.centre_mm,
             (thick, half, across),
             25.0,
             opacity=0.95,
-            within_DHW=chest.lungs,
             tilt=random_tilt(lesion.seed, 0.30),
         )
 
@@ -148,7 +147,7 @@ def draw_sequela(chest: Chest, finding: Finding) -> None:
         window = frame.window(low, (top, max(0.0, sign * 120), 100.0))
         cap = inside(chest.depth_mm[window] - 2.5 - 0.08 * lesion.size_mm, frame.edge_mm)
         high = np.clip((frame.axes_in(window)[0] - (top - 34)) / 8, 0, 1)
-        chest.canvas.blend(0.9 * cap * high * chest.lungs[window], 20.0, window)
+        chest.lung_canvas.blend(0.9 * cap * high, 20.0, window)
         for _ in range(5 + int(lesion.size_mm / 6)):
             start = np.array(lesion.centre_mm) + rng.normal(0, [4, 12, 14]) + [16, 0, 0]
             end = (
@@ -158,7 +157,7 @@ def draw_sequela(chest: Chest, finding: Finding) -> None:
             )
             middle = (start + end) / 2 + rng.normal(0, 3, 3)
             path = floats([start, middle, end])
-            chest.canvas.tubes(Segments.along(path, 2.0, 0.9), 10.0, within_DHW=chest.lungs)
+            chest.lung_canvas.tubes(Segments.along(path, 2.0, 0.9), 10.0)
 
 
 def draw_peribronchial(chest: Chest, finding: Finding) -> None:
@@ -170,8 +169,8 @@ def draw_peribronchial(chest: Chest, finding: Finding) -> None:
         if lesion.site == "lower lobe":
             near &= tree.airways.end[:, 0] < chest.anatomy.hilum(side)[0]
         airways = tree.airways.chosen(near)
-        chest.canvas.tubes(airways.widened(lesion.size_mm), 10.0, within_DHW=chest.lungs)
-        chest.canvas.tubes(airways, -960.0, within_DHW=chest.lungs)
+        chest.lung_canvas.tubes(airways.widened(lesion.size_mm), 10.0)
+        chest.lung_canvas.tubes(airways, -960.0)
 
 
 def draw_bronchiectasis(chest: Chest, finding: Finding) -> None:
@@ -182,7 +181,7 @@ def draw_bronchiectasis(chest: Chest, finding: Finding) -> None:
         centre = np.array(lesion.centre_mm)
         inward = np.array(chest.anatomy.hilum(side)) - centre
         inward /= max(np.linalg.norm(inward), 1e-6)
-        for _ in range(9):
+        for _ in range(12):
             _draw_wide_bronchus(chest, lesion, centre + rng.normal(0, 13, 3), inward, rng)
 
 
@@ -193,14 +192,14 @@ def _draw_wide_bronchus(
     if lesion.nature == "cystic":
         place: Point = (float(middle[0]), float(middle[1]), float(middle[2]))
         outer, inner = lumen * 1.25 + 1.4, lumen * 1.25
-        chest.canvas.ellipsoid(place, (outer, outer, outer), 0.0, within_DHW=chest.lungs)
-        chest.canvas.ellipsoid(place, (inner, inner, inner), -980.0, within_DHW=chest.lungs)
+        chest.lung_canvas.ellipsoid(place, (outer, outer, outer), 0.0)
+        chest.lung_canvas.ellipsoid(place, (inner, inner, inner), -980.0)
         return
     direction = inward + rng.normal(0, 0.25, 3)
     path = floats([middle + 14 * direction, middle + rng.normal(0, 1.5, 3), middle - 14 * direction])
     bronchus = Segments.along(path, lumen, 0.85 * lumen)
-    chest.canvas.tubes(bronchus.widened(1.5), 0.0, within_DHW=chest.lungs)
-    chest.canvas.tubes(bronchus, -980.0, within_DHW=chest.lungs)
+    chest.lung_canvas.tubes(bronchus.widened(1.5), 0.0)
+    chest.lung_canvas.tubes(bronchus, -980.0)
 
 
 def draw_effusion(chest: Chest, finding: Finding) -> None:
@@ -216,7 +215,7 @@ def draw_effusion(chest: Chest, finding: Finding) -> None:
         covered = np.minimum(chest.depth_mm, 1.4 * np.maximum(chest.above_mm, 0) + 2)
         fluid = inside(covered - layer, chest.frame.edge_mm) * np.clip(layer / 2, 0, 1)
         half = x > 0 if lesion.side == "left" else x < 0
-        chest.canvas.blend(fluid * chest.lungs * half, FLUID_HU)
+        chest.lung_canvas.blend(fluid * half, FLUID_HU)
 
 
 # Drawn before the vessels, which show through them, and after the vessels.

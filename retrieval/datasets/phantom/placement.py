@@ -104,10 +104,10 @@ def _some_lobes(rng: np.random.Generator, count: int, weights: list[float]) -> l
 def _nodules(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[Degree, list[Lesion]]:
     count = int(rng.choice([1, 2, 3, 5], p=[0.5, 0.25, 0.15, 0.10]))
     nature = str(rng.choice(["solid", "ground-glass", "calcified"], p=[0.68, 0.17, 0.15]))
-    largest = _within(np.exp(rng.normal(np.log(11), 0.42)) * growth, 5.0, 28.0)
+    largest = _within(np.exp(rng.normal(np.log(13), 0.38)) * growth, 6.0, 29.0)
     lobes = [_LOBES[i] for i in rng.choice(len(_LOBES), size=count, p=[0.26, 0.12, 0.24, 0.2, 0.18])]
     lesions = _in_lobes(anatomy, rng, lobes, margin_mm=3 + largest / 2)
-    sizes = [largest] + [_within(largest * rng.uniform(0.4, 0.9), 4.0, 28.0) for _ in lesions[1:]]
+    sizes = [largest] + [_within(largest * rng.uniform(0.4, 0.9), 4.0, 29.0) for _ in lesions[1:]]
     return _degree(largest / 28), [_sized(a, s, nature) for a, s in zip(lesions, sizes, strict=True)]
 
 
@@ -151,7 +151,7 @@ def _diffuse(sites: tuple[str, ...], chances: tuple[float, ...]) -> Placer:
     """A pattern over both lungs or a zone of them; its measure is the share of lung involved, percent."""
 
     def placer(_anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
-        share = float(rng.uniform(0.1, 1.0))
+        share = float(rng.uniform(0.25, 1.0))
         site = str(rng.choice(sites, p=chances))
         lesion = Lesion(
             site=site,
@@ -176,16 +176,16 @@ def _sequela(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tupl
                 site=f"{side} lung apex",
                 side=side,
                 centre_mm=apex,
-                size_mm=round(float(rng.uniform(18, 45)), 1),
+                size_mm=round(float(rng.uniform(22, 50)), 1),
                 nature="pleuroparenchymal",
                 seed=_seed(rng),
             )
         )
-    return _degree(max(a.size_mm for a in lesions) / 45), lesions
+    return _degree(max(a.size_mm for a in lesions) / 50), lesions
 
 
 def _bronchial(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
-    wall = float(rng.uniform(1.8, 3.5))
+    wall = float(rng.uniform(2.0, 3.6))
     lesion = Lesion(
         site=str(rng.choice(["central", "lower lobe"], p=[0.65, 0.35])),
         side="bilateral",
@@ -193,7 +193,7 @@ def _bronchial(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tu
         size_mm=round(wall, 1),
         seed=_seed(rng),
     )
-    return _degree((wall - 1.8) / 1.7), [lesion]
+    return _degree((wall - 2.0) / 1.6), [lesion]
 
 
 def _bronchiectasis(
@@ -202,8 +202,8 @@ def _bronchiectasis(
     lobes = _some_lobes(rng, int(rng.choice([1, 2], p=[0.55, 0.45])), [0.15, 0.2, 0.28, 0.12, 0.25])
     lesions = _in_lobes(anatomy, rng, lobes, margin_mm=16.0)
     nature = str(rng.choice(["cylindrical", "cystic", "varicose"], p=[0.65, 0.2, 0.15]))
-    sizes = [float(rng.uniform(6, 13)) for _ in lesions]
-    return _degree((max(sizes) - 5) / 8), [_sized(a, s, nature) for a, s in zip(lesions, sizes, strict=True)]
+    sizes = [float(rng.uniform(7, 14)) for _ in lesions]
+    return _degree((max(sizes) - 6) / 8), [_sized(a, s, nature) for a, s in zip(lesions, sizes, strict=True)]
 
 
 def _cardiomegaly(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
@@ -221,14 +221,14 @@ def _pericardial(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> t
 
 
 def _hernia(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
-    size = float(rng.uniform(25, 70))
+    size = float(rng.uniform(32, 75))
     back = min(anatomy.spine_y - 18, 34.0)
     centre = (anatomy.bottom + 0.72 * anatomy.dome + 0.45 * size, 12.0, back - 0.15 * size)
     nature = "sliding type" if size < 50 or rng.random() < 0.5 else "mixed type"
     lesion = Lesion(
         site="retrocardiac", side="midline", centre_mm=centre, size_mm=round(size, 1), nature=nature
     )
-    return _degree((size - 20) / 50), [lesion]
+    return _degree((size - 27) / 48), [lesion]
 
 
 def _stations(anatomy: Anatomy) -> dict[str, tuple[Where, Point]]:
@@ -255,7 +255,7 @@ def _nodes(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[D
     lesions = []
     for name in rng.choice(list(stations), size=count, replace=False, p=chances):
         side, centre = stations[str(name)]
-        short = _within(np.exp(rng.normal(np.log(15), 0.25)) * growth, 11.0, 30.0)
+        short = _within(np.exp(rng.normal(np.log(18), 0.25)) * growth, 11.0, 30.0)
         lesions.append(
             Lesion(site=str(name), side=side, centre_mm=centre, size_mm=round(short, 1), seed=_seed(rng))
         )
@@ -271,7 +271,7 @@ def _plaques(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tupl
         part = rng.random()
         centre = path[step] * (1 - part) + path[step + 1] * part
         site = "aortic arch" if step < 4 else "descending aorta"
-        size = float(rng.uniform(4, 12))
+        size = float(rng.uniform(6, 14))
         lesions.append(
             Lesion(
                 site=site, side="midline", centre_mm=_point(centre), size_mm=round(size, 1), seed=_seed(rng)
@@ -290,7 +290,7 @@ def _coronaries(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> t
             site=str(name),
             side="midline" if name == "right coronary" else "left",
             centre_mm=anatomy.heart_centre,
-            size_mm=round(float(8 + 30 * share * rng.uniform(0.7, 1.0)), 1),
+            size_mm=round(float(12 + 34 * share * rng.uniform(0.7, 1.0)), 1),
             seed=_seed(rng),
         )
         for name in chosen
@@ -324,12 +324,12 @@ _PLACERS: dict[str, Placer] = {
     "Emphysema": _diffuse(("both upper lobes", "both lungs"), (0.75, 0.25)),
     "Atelectasis": _atelectasis,
     "Lung nodule": _nodules,
-    "Lung opacity": _patches(25.0, 85.0),
+    "Lung opacity": _patches(35.0, 95.0),
     "Pulmonary fibrotic sequela": _sequela,
     "Pleural effusion": _effusion,
     "Mosaic attenuation pattern": _diffuse(("both lungs", "both lower lobes"), (0.7, 0.3)),
     "Peribronchial thickening": _bronchial,
-    "Consolidation": _patches(25.0, 75.0),
+    "Consolidation": _patches(30.0, 80.0),
     "Bronchiectasis": _bronchiectasis,
     "Interlobular septal thickening": _diffuse(("both lower lobes", "both lungs"), (0.6, 0.4)),
 }

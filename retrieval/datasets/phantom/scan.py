@@ -97,6 +97,7 @@ def draw_scan(scan: PhantomScan, frame: Frame) -> Floats:
     for name, stroke in OVER_VESSELS.items():
         if name in scan.findings:
             stroke(chest, scan.findings[name])
+    chest.close()
     pericardial = scan.findings.get("Pericardial effusion")
     draw_mediastinum(chest, pericardial_mm=pericardial.size_mm if pericardial else 0.0)
     draw_spine(chest)

@@ -26,8 +26,8 @@ class LungTree:
 def lung_tree(anatomy: Anatomy, side: Side) -> LungTree:
     """Grow the vessels and airways of one lung; the same anatomy gives the same tree."""
     rng = np.random.default_rng([anatomy.seed, 1 if side == "left" else 2])
-    arteries, levels = _grow(anatomy, side, rng, radius_mm=8.5)
-    veins, _ = _grow(anatomy, side, rng, radius_mm=7.5)
+    arteries, levels = _grow(anatomy, side, rng, radius_mm=7.5)
+    veins, _ = _grow(anatomy, side, rng, radius_mm=6.5)
     beside = floats([1.0, 0.3, -0.9]) * (arteries.start_radius + 1.2)[:, None]
     beside_end = floats([1.0, 0.3, -0.9]) * (arteries.end_radius + 1.2)[:, None]
     near = levels <= 5

@@ -1,0 +1,108 @@
+"""The training loop: one process, one device, the same steps every time for the same run."""
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from encoders.ct_clip import CtClip
+from encoders.errors import CtsearchError
+from training.contrastive import contrastive_loss, prompt_loss
+from training.data import Batch, PromptTokens
+from training.runs import ContrastiveRun
+from training.schedule import warmed_cosine
+
+_log = logging.getLogger(__name__)
+
+
+def batch_loss(model: CtClip, batch: Batch, prompts: PromptTokens, run: ContrastiveRun) -> Tensor:
+    """The losses of whole reports, short texts and prompts, all against the same volume latents."""
+    volume_BL = model.volume_latents(batch.volume_BCDHW)
+    report_BL = model.report_latents(batch.report_ids_BT, batch.report_mask_BT)
+    loss = contrastive_loss(volume_BL, report_BL, model.log_temperature, batch.report_matches_BB)
+    if run.short_weight:
+        short_BL = model.report_latents(batch.short_ids_BT, batch.short_mask_BT)
+        short = contrastive_loss(volume_BL, short_BL, model.log_temperature, batch.short_matches_BB)
+        loss = loss + run.short_weight * short
+    if run.prompt_weight:
+        prompt_PL = model.report_latents(prompts.ids_PT, prompts.mask_PT)
+        detection = prompt_loss(volume_BL, prompt_PL, model.log_temperature, batch.labels_BC)
+        loss = loss + run.prompt_weight * detection
+    return loss
+
+
+def make_optimizer(model: nn.Module, run: ContrastiveRun) -> torch.optim.AdamW:
+    """AdamW that decays matrices alone: gains, biases and the temperature are left free."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    rest = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=run.peak_rate)
+
+
+def train_step(
+    model: CtClip,
+    batch: Batch,
+    prompts: PromptTokens,
+    *,
+    optimizer: torch.optim.Optimizer,
+    run: ContrastiveRun,
+) -> float:
+    """One step of the optimiser; it neither logs nor saves.
+
+    Returns:
+        The loss before the step.
+
+    Raises:
+        CtsearchError: the loss or a gradient is not finite.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    loss = batch_loss(model, batch, prompts, run)
+    loss.backward()  # type: ignore[no-untyped-call]
+    try:
+        nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm, error_if_nonfinite=True)
+    except RuntimeError as error:
+        raise CtsearchError(
+            f"the loss is {loss.item():.4g} and its gradient is not finite; lower the learning rate"
+        ) from error
+    optimizer.step()
+    return float(loss.item())
+
+
+def train(
+    model: CtClip, batches: Iterable[Batch], prompts: Sequence[PromptTokens], run: ContrastiveRun
+) -> list[float]:
+    """Train a model in place.
+
+    Args:
+        model: changed; left in evaluation mode.
+        batches: at least `run.steps` of them.
+        prompts: by template; the steps take them in turn.
+        run: the numbers of the training.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        CtsearchError: the loss stopped being finite.
+    """
+    optimizer = make_optimizer(model, run)
+    losses: list[float] = []
+    began = time.monotonic()
+    with torch.no_grad():
+        model.log_temperature.fill_(run.log_temperature)
+    model.train()
+    for step, batch in zip(range(run.steps), batches, strict=False):
+        share = warmed_cosine(step, steps=run.steps, warm_up=run.warm_up, floor=0.01)
+        for group in optimizer.param_groups:
+            group["lr"] = run.peak_rate * share
+        losses.append(train_step(model, batch, prompts[step % len(prompts)], optimizer=optimizer, run=run))
+        if (step + 1) % run.log_every == 0 or step + 1 == run.steps:
+            recent = losses[-run.log_every :]
+            rate = (step + 1) * run.batch_size / (time.monotonic() - began)
+            _log.info(
+                "step %d of %d: loss %.4f, %.1f pairs/s", step + 1, run.steps, sum(recent) / len(recent), rate
+            )
+    model.eval()
+    return losses
