@@ -57,6 +57,7 @@ class Rejected:
 
     item: str
     error: str
+    study_id: int
 
 
 def plan_reports(
@@ -98,7 +99,7 @@ def plan_volumes(
         try:
             stat, sha256 = _look_at(volume.file, files.get(volume_id))
         except VolumeError as error:
-            yield Rejected(item=item_name(volume), error=str(error))
+            yield Rejected(item=item_name(volume), error=str(error), study_id=saved.study_id(case))
             continue
         content = volume_content(sha256, volume.file, rule)
         if contents.get(volume_id) == content:

@@ -106,7 +106,7 @@ class Indexer:
     def _index_all(self, source: Source) -> None:
         self._total = source.count
         self._anonymous = source.anonymous
-        self._failed_before = {failure.item: failure for failure in self._store.failures(self._collection)}
+        self._failed_before = self._store.failures(self._collection)
         with ThreadPoolExecutor(self._request.workers, thread_name_prefix="read") as readers:
             try:
                 for batch in _batches(source, CASES_PER_BATCH):
@@ -118,7 +118,7 @@ class Indexer:
     def _index_batch(self, batch: Sequence[Case | Unreadable], readers: ThreadPoolExecutor) -> None:
         for entry in batch:
             if isinstance(entry, Unreadable):
-                self._fail(entry.item, None, entry.error)
+                self._fail(entry.item, entry.error)
         cases = [entry for entry in batch if isinstance(entry, Case)]
         saved = self._store.save_cases(cases)
         if not self._anonymous:
@@ -170,7 +170,7 @@ class Indexer:
                 case WithoutFile():
                     self._summary.without_file += 1
                 case Rejected():
-                    self._fail(entry.item, None, entry.error)
+                    self._fail(entry.item, entry.error, study_id=entry.study_id)
                 case VolumeJob():
                     before = self._failed_before.get(entry.item)
                     if before is None or before.content != entry.content or self._request.retry_failed:
@@ -197,7 +197,7 @@ class Indexer:
             except (DatabaseError, StorageError):
                 raise
             except (CtsearchError, OSError, MemoryError) as error:
-                self._fail(job.item, job.content, str(error) or type(error).__name__)
+                self._fail_job(job, str(error) or type(error).__name__)
                 continue
             self._summary.warnings.extend(f"{job.item}: {warning}" for warning in prepared.warnings)
             yield job, prepared
@@ -216,7 +216,7 @@ class Indexer:
         rows = []
         for job, latent_L in zip(jobs, latents_NL, strict=True):
             if not np.isfinite(latent_L).all():
-                self._fail(job.item, job.content, "its latent is not finite: check the encoder's weights")
+                self._fail_job(job, "its latent is not finite: check the encoder's weights")
                 continue
             rows.append(_embedding_row(job, latent_L))
             self._summary.indexed += job.is_new
@@ -252,10 +252,15 @@ class Indexer:
         else:
             self._summary.unchanged += 1
 
-    def _fail(self, item: str, content: bytes | None, error: str) -> None:
+    def _fail_job(self, job: VolumeJob | ReportJob, error: str) -> None:
+        self._fail(job.item, error, content=job.content, study_id=job.study_id)
+
+    def _fail(
+        self, item: str, error: str, *, content: bytes | None = None, study_id: int | None = None
+    ) -> None:
         self._settled += 1
         self._summary.failed.append(Failure(item=item, error=error))
-        self._store.record_failure(self._run_id, item, content, error)
+        self._store.record_failure(self._run_id, item=item, content=content, error=error, study_id=study_id)
 
     def _show(self, step: str) -> None:
         share = min(1.0, self._settled / self._batch_items) if self._batch_items else 0.0
