@@ -43,11 +43,12 @@ class Slices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """One case of the picture; `slices` is None where its voxels are out of reach."""
+    """One case of the picture; where `slices` is None, `instead` is written into its frame."""
 
     title: str
     lines: tuple[str, ...] = ()
     slices: Slices | None = None
+    instead: str = "voxels out of reach"
 
 
 def take_slices(hu_SLP: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> Slices:
@@ -132,7 +133,8 @@ def _draw_tile(tile: Tile, field_mm: float, *, is_query: bool) -> Image.Image:
     draw = ImageDraw.Draw(cell)
     if tile.slices is None:
         draw.rectangle((0, 0, _TILE_PX - 1, _TILE_PX + _CORONAL_PX - 1), outline=_FAINT)
-        draw.text((_TILE_PX // 2, _TILE_PX // 2), "voxels out of reach", _FAINT, _font(14), anchor="mm")
+        words = "\n".join(textwrap.wrap(_printable(tile.instead), 36)[:20])
+        draw.multiline_text((12, 12), words, _FAINT, _font(14), spacing=6)
     else:
         slice_mm, left_mm, posterior_mm = tile.slices.spacing_mm
         mm_a_px = field_mm / _TILE_PX

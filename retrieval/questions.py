@@ -55,7 +55,13 @@ def from_case(
     """
     found = stored_latent(connection, collection.id, collection.name, case)
     labels = present_labels(connection, [case.study_id], source).get(case.study_id, ())
-    asked = {"kind": "case", "volume": case.volume, "study": case.study, "latent_of": found.item}
+    asked = {
+        "kind": "case",
+        "dataset": case.dataset,
+        "volume": case.volume,
+        "study": case.study,
+        "latent_of": found.item,
+    }
     return Question(asked=asked, kind=found.kind, latent=found.latent, origins=(case,), labels=labels)
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
-from encoders.errors import CheckpointError, SearchError
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
+from retrieval.asked_collection import choose_collection, load_collection_encoder
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.named_cases import StoredCase, find_case, stored_latent, without_ending
@@ -30,8 +30,6 @@ from retrieval.store_collections import collection_named
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
     from retrieval.deidentify import PseudonymKey, PseudonymKind
-
-DEFAULT_COLLECTION = "default"
 
 
 @contextmanager
@@ -118,6 +116,17 @@ class CaseSearch:
         """
         info = self.collection(collection)
         return self._ask(info, from_report(self.encoder(info), path), options)
+
+    def draw_answer(self, answer: Answer, path: Path) -> int:
+        """Draw a question and its hits into a PNG; returns how many hits' voxels were in reach.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        from retrieval.answer_picture import draw_answer
+
+        with self._snapshot() as connection:
+            return draw_answer(connection, answer, path)
 
     # Scores
 
@@ -233,7 +242,7 @@ class CaseSearch:
             CheckpointError: it is not where it was, or is another one now.
         """
         if collection.id not in self._encoders:
-            self._encoders[collection.id] = _load(collection, self._device)
+            self._encoders[collection.id] = load_collection_encoder(collection, self._device)
         return self._encoders[collection.id]
 
     def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
@@ -266,43 +275,6 @@ class CaseSearch:
         """One state of the archive for all queries of an answer."""
         with self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-
-def choose_collection(names: Sequence[str], name: str | None) -> str:
-    """Return the name that is meant: the one given, or else `default`, or else the only one there is.
-
-    Raises:
-        SearchError: no name is given, and there is no collection or no telling which.
-    """
-    if name is not None:
-        return name
-    if not names:
-        raise SearchError("the archive holds no collection yet; make one with `ctsearch index`")
-    if DEFAULT_COLLECTION in names:
-        return DEFAULT_COLLECTION
-    if len(names) > 1:
-        raise SearchError(
-            f"the archive holds the collections {', '.join(sorted(names))}; name one with --collection"
-        )
-    return names[0]
-
-
-def _load(collection: CollectionInfo, device: str) -> "Encoder":
-    from encoders.encoder import load_encoder
-
-    try:
-        encoder = load_encoder(collection.encoder, device=device)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"collection {collection.name!r} needs the encoder that made it, {collection.encoder}: {error}"
-        ) from error
-    if encoder.digest != collection.encoder_digest:
-        made, now = collection.encoder_digest[:12], encoder.digest[:12]
-        raise CheckpointError(
-            f"the collection {collection.name!r} was made by another encoder ({made}) than "
-            f"{collection.encoder} is now ({now}): put that one back, or index again into another collection"
-        )
-    return encoder
 
 
 def _pseudonyms(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine
 
 from encoders.errors import ReportError, SearchError
+from retrieval.asked_collection import choose_collection
 from retrieval.cases import Acquisition, Case, Report
 from retrieval.filters import AgeRange, Filters
 from retrieval.fusion import fuse
@@ -19,7 +20,7 @@ from retrieval.neighbours import Neighbour
 from retrieval.questions import from_case, read_report
 from retrieval.records import CollectionInfo
 from retrieval.search import Answer, Question, SearchOptions, search
-from retrieval.service import CaseSearch, choose_collection
+from retrieval.service import CaseSearch
 from retrieval.store import FileRow, Store
 from tests.small_archive import fill, study, unit
 
@@ -143,7 +144,7 @@ def brute_force_reports(archive: Archive, filters: Filters, query: np.ndarray) -
 
 
 def first_of_each_study(ranking):
-    best = {}
+    best: dict[str, tuple] = {}
     for row in ranking:
         best.setdefault(row[1], row)
     return list(best.values())
@@ -366,7 +367,7 @@ def test_a_file_of_an_archived_volume_is_that_case(ward, engine) -> None:
     with engine.connect() as connection:
         case = find_case(connection, "ann_a_1")
     store.save_files(
-        [FileRow(volume_id=case.volume_id, uri="/a/1.nii.gz", size=3, mtime_ns=1, sha256=b"\1" * 32)]
+        [FileRow(volume_id=case.volume_id or 0, uri="/a/1.nii.gz", size=3, mtime_ns=1, sha256=b"\1" * 32)]
     )
     with engine.connect() as connection:
         assert cases_of_content(connection, b"\1" * 32) == [case]

@@ -1,0 +1,54 @@
+"""Which collection is meant, and the encoder that made it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from encoders.errors import CheckpointError, SearchError
+from retrieval.records import CollectionInfo
+
+if TYPE_CHECKING:
+    from encoders.encoder import Encoder
+
+DEFAULT_COLLECTION = "default"
+
+
+def choose_collection(names: Sequence[str], name: str | None) -> str:
+    """Return the name that is meant: the one given, or else `default`, or else the only one there is.
+
+    Raises:
+        SearchError: no name is given, and there is no collection or no telling which.
+    """
+    if name is not None:
+        return name
+    if not names:
+        raise SearchError("the archive holds no collection yet; make one with `ctsearch index`")
+    if DEFAULT_COLLECTION in names:
+        return DEFAULT_COLLECTION
+    if len(names) > 1:
+        raise SearchError(
+            f"the archive holds the collections {', '.join(sorted(names))}; name one with --collection"
+        )
+    return names[0]
+
+
+def load_collection_encoder(collection: CollectionInfo, device: str = "cpu") -> "Encoder":
+    """Load the encoder that made a collection.
+
+    Raises:
+        CheckpointError: it is not where it was, or is another one now.
+    """
+    from encoders.encoder import load_encoder
+
+    try:
+        encoder = load_encoder(collection.encoder, device=device)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"collection {collection.name!r} needs the encoder that made it, {collection.encoder}: {error}"
+        ) from error
+    if encoder.digest != collection.encoder_digest:
+        made, now = collection.encoder_digest[:12], encoder.digest[:12]
+        raise CheckpointError(
+            f"the collection {collection.name!r} was made by another encoder ({made}) than "
+            f"{collection.encoder} is now ({now}): put that one back, or index again into another collection"
+        )
+    return encoder
