@@ -12,7 +12,7 @@ from typing import Literal
 import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -54,6 +54,7 @@ DAMAGED = "its header is cut short or damaged"
 # What pydicom lets through, beside OSError and KeyError, when bytes are not what they claim to be.
 UNPARSABLE = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     ValueError,
     TypeError,

@@ -51,7 +51,7 @@ def read_nifti(path: Path) -> Scan:
         raise VolumeError(
             f"{path.name} is cut short or damaged ({error}): copy it again from its source"
         ) from error
-    except (HeaderDataError, WrapStructError) as error:
+    except (HeaderDataError, WrapStructError, KeyError, ValueError, OverflowError) as error:
         raise VolumeError(f"{path.name} has a damaged NIfTI header ({error}): export it again") from error
 
 

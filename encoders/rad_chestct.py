@@ -3,6 +3,7 @@
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO, Any
 
 import numpy as np
@@ -13,6 +14,18 @@ from encoders.scan import Scan, check_shape, check_voxels
 
 SPACING_MM = 0.8
 _MEMBER = "ct.npy"
+# What a damaged or odd archive makes zipfile and numpy raise, the latter because it parses Python literals.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TokenError,
+)
 
 
 def read_rad_chestct(path: Path) -> Scan:
@@ -39,7 +52,7 @@ def read_rad_chestct(path: Path) -> Scan:
                 check_shape(shape, dtype.itemsize, path.name)
             with archive.open(_MEMBER) as stream:
                 volume_DHW = npy.read_array(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except _DAMAGE as error:
         raise VolumeError(
             f"{path.name} is a damaged .npz ({error}): copy it again from its source"
         ) from error
