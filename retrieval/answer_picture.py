@@ -16,7 +16,7 @@ from retrieval.search import Answer
 
 MOST_TILES = 12
 _GRID = VolumeGrid(slices=240, rows=480, columns=480, slice_mm=1.75, pixel_mm=1.0)  # a chest with its arms
-_PHANTOM_MM = (2.0, 1.0, 1.0)  # finer than the encoder sees, so that a person recognises what is drawn
+_PHANTOM_MM = (4.0, 2.0, 2.0)  # finer than the encoder sees, so that a person recognises what is drawn
 _HU_AT_ONE = 1000.0  # of a prepared volume in [-1, 1]
 
 Key = tuple[str, str]  # (dataset, volume)
