@@ -74,7 +74,7 @@ def read_volume(file: VolumeFile, rule: RescaleRule, grid: VolumeGrid) -> Prepar
             volume_DHW=grid_from_hounsfield(hu_DHW, spacing_mm, grid),
             rescale_source="none",
             rescale=(1.0, 0.0),
-            spacing_mm=(spacing_mm[2], spacing_mm[1], spacing_mm[0]),
+            spacing_mm=(spacing_mm[1], spacing_mm[2], spacing_mm[0]),
             warnings=(),
         )
     return prepare_volume(
