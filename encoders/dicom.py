@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from encoders.dicom_geometry import arrange
+from encoders.dicom_geometry import arrange, is_stack
 from encoders.dicom_headers import HeaderReading, Plane, full_header, read_header
 from encoders.errors import VolumeError
 
@@ -101,16 +101,17 @@ def _group(paths: Iterable[Path]) -> DicomFolder:
             (passed_over if reading.verdict == "passed over" else unreadable).append((path, reading.reason))
     series: list[Series] = []
     for group in readings.values():
-        if sum(len(reading.planes) for reading in group) < 2:
-            passed_over.extend((reading.path, "a single slice") for reading in group)
+        planes = [plane for reading in group for plane in reading.planes]
+        if is_stack(planes):
+            series.append(_series(group, planes))
         else:
-            series.append(_series(group))
+            passed_over.extend((reading.path, "no stack of slices") for reading in group)
     series.sort(key=lambda one: (one.patient, one.study_uid, one.series_uid))
     return DicomFolder(series=tuple(series), passed_over=tuple(passed_over), unreadable=tuple(unreadable))
 
 
-def _series(readings: list[HeaderReading]) -> Series:
-    arrangement = arrange([plane for reading in readings for plane in reading.planes])
+def _series(readings: Sequence[HeaderReading], planes: Sequence[Plane]) -> Series:
+    arrangement = arrange(planes)
     patients = sorted({reading.patient for reading in readings})
     mixed = (f"mixes slices of {len(patients)} patients",) if len(patients) > 1 else ()
     return Series(

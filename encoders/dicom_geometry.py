@@ -1,6 +1,7 @@
 """Slices put in order along their normal, and what keeps them from being one volume."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -51,6 +52,16 @@ def arrange(planes: Sequence[Plane]) -> Arrangement:
     )
 
 
+def is_stack(planes: Sequence[Plane]) -> bool:
+    """Tell whether any two slices are parallel and apart; scouts and bolus tracking show one place each."""
+    places: dict[tuple[float, ...], set[float]] = defaultdict(set)
+    for plane in planes:
+        direction = tuple(round(value, 2) for value in plane.orientation)
+        places[direction].add(round(float(np.dot(plane.position_mm, _normal(plane))), 1))
+    # Directions that are none are left to be refused by name.
+    return any(len(found) > 1 for found in places.values()) or not _is_orthonormal(planes[0].orientation)
+
+
 def _mixture(planes: Sequence[Plane]) -> str | None:
     first = planes[0]
     if any(math.dist(plane.orientation, first.orientation) > SAME_DIRECTION for plane in planes):
@@ -98,9 +109,6 @@ def _are_copies(one: Plane, other: Plane) -> bool:
 
 
 def _uneven(kept: Sequence[Plane], at_mm: dict[Plane, float], steps_mm: Sequence[float]) -> Iterator[str]:
-    if not steps_mm:
-        yield "holds only one slice more than once"
-        return
     usual_mm = float(np.median(steps_mm))
     gaps = [
         f"{at_mm[below]:.1f} and {at_mm[above]:.1f} mm"

@@ -1,6 +1,7 @@
 """What one DICOM file says of its slices, or why it holds none; pixels stay on disk."""
 
 import math
+import stat
 import struct
 import warnings
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from pydicom.uid import (
 _SINGLE_FRAME = {CTImageStorage}
 _MULTI_FRAME = {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}
 _PREAMBLE = 128
+_NOTHING = bytes(_PREAMBLE)
 _START = 1024  # holds the preamble and the file's own description, transfer syntax included
 _LONGEST_SIDE = 8192  # pixels; a header that claims more would have memory taken for nothing
 _FIRST_GROUP = b"\x08\x00"  # files without a preamble start with group 0008, little endian
@@ -50,6 +52,7 @@ _TAGS = [
     "PerFrameFunctionalGroupsSequence",
 ]
 
+NOT_DICOM = "not a DICOM file"
 DAMAGED = "its header is cut short or damaged"
 # What pydicom lets through, beside OSError and KeyError, when bytes are not what they claim to be.
 UNPARSABLE = (
@@ -103,10 +106,9 @@ def read_header(path: Path) -> HeaderReading:
     a DICOM file that cannot be read or lacks what it must say is "unreadable".
     """
     try:
-        with path.open("rb") as stream:
-            start = stream.read(_START)
+        start = _first_bytes(path)
         if not _looks_like_dicom(start, path):
-            return HeaderReading(path=path, verdict="passed over", reason="not a DICOM file")
+            return HeaderReading(path=path, verdict="passed over", reason=NOT_DICOM)
         if DeflatedExplicitVRLittleEndian.encode() in start:  # would be inflated whole, whatever its size
             return _unreadable(path, "it is deflated as a whole, which is not supported")
         with quiet_pydicom():
@@ -131,6 +133,13 @@ def quiet_pydicom() -> Iterator[None]:
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+def _first_bytes(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        return _NOTHING  # a pipe would be waited for
+    with path.open("rb") as stream:
+        return stream.read(_START)
 
 
 def _looks_like_dicom(start: bytes, path: Path) -> bool:

@@ -101,8 +101,8 @@ def settle_rescale(
     raise VolumeError(_refusal(name, guesses, rule))
 
 
-def guess(sample: NDArray[Any], source: RescaleSource, rescale: Rescale) -> Guess:
-    """Measure what a volume would consist of if this rescale were right.
+def check_rescale(rescale: Rescale, said_by: str) -> None:
+    """Refuse numbers that cannot turn anything into HU.
 
     Raises:
         VolumeError: slope or intercept is not a number, or the slope is zero.
@@ -110,9 +110,19 @@ def guess(sample: NDArray[Any], source: RescaleSource, rescale: Rescale) -> Gues
     slope, intercept = rescale
     if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
         raise VolumeError(
-            f"{_SAYS[source]} gives slope {slope:g} and intercept {intercept:g}, "
+            f"{said_by} gives slope {slope:g} and intercept {intercept:g}, "
             "which rescale nothing: correct them"
         )
+
+
+def guess(sample: NDArray[Any], source: RescaleSource, rescale: Rescale) -> Guess:
+    """Measure what a volume would consist of if this rescale were right.
+
+    Raises:
+        VolumeError: slope or intercept is not a number, or the slope is zero.
+    """
+    check_rescale(rescale, _SAYS[source])
+    slope, intercept = rescale
     hu = sample.astype(np.float32).ravel() * np.float32(slope) + np.float32(intercept)
     hu = hu[hu > PADDING_HU]
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from encoders.chest import lung_content
 from encoders.config import VolumeGrid
-from encoders.dicom_headers import read_header
+from encoders.dicom_headers import NOT_DICOM, read_header
 from encoders.dicom_volume import read_dicom
 from encoders.errors import VolumeError
-from encoders.hounsfield import Guess, RescaleRule, RescaleSource, settle_rescale
+from encoders.hounsfield import Guess, RescaleRule, RescaleSource, check_rescale, settle_rescale
 from encoders.nifti import read_nifti
 from encoders.nrrd import read_nrrd
 from encoders.rad_chestct import read_rad_chestct
@@ -87,6 +87,7 @@ def load_volume(
     if spacing_mm is not None:
         scan = replace(scan, spacing_mm=_given_spacing(spacing_mm))
     to_hu = scan.header_rescale if rescale is None else scan.with_table_rescale(rescale)
+    check_rescale(to_hu, "the header" if rescale is None else "the rescale given")
     turned = scan.towards_slp() if orient == "SLP" else scan.as_stored()
     return resample_to_grid(turned.stored_xyz, turned.spacing_mm, to_hu, grid)
 
@@ -154,7 +155,7 @@ def read_scan(path: str | Path | Sequence[Path]) -> Scan:
             return read_nrrd(source)
         if start.startswith(b"PK\x03\x04"):
             return read_rad_chestct(source)
-        if read_header(source).verdict == "slices":
+        if read_header(source).reason != NOT_DICOM:
             return read_dicom(source)
         return read_nifti(source)
     except OSError as error:

@@ -1,5 +1,6 @@
 """DICOM folders become one volume or are refused with the reason; every file here is really written."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.sequence import Sequence
@@ -106,8 +108,40 @@ def test_other_files_localisers_and_exact_copies_are_passed_over(
         "X00004": "a localiser",
         "X00003": "not a CT image but Secondary Capture Image Storage",
         "X00002": "not a CT image but X-Ray Radiation Dose SR Storage",
-        "X00001": "a single slice",
+        "X00001": "no stack of slices",
     }
+
+
+def test_scouts_and_bolus_tracking_that_no_tag_marks_are_passed_over(
+    tmp_path: Path, hu_DHW: np.ndarray, expected_DHW: np.ndarray
+) -> None:
+    save_slices(tmp_path / "scan", dicom_slices(hu_DHW))
+    scouts, tracking = dicom_slices(hu_DHW[:2]), dicom_slices(hu_DHW[:5])
+    scouts[0].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    scouts[1].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    for image in tracking:
+        image.ImagePositionPatient = [-100, -120, -280]
+    save_slices(tmp_path / "scouts", scouts)
+    save_slices(tmp_path / "tracking", tracking)
+    assert np.array_equal(load_volume(tmp_path), expected_DHW)
+
+
+def test_one_file_that_is_no_ct_slice_says_what_it_is(tmp_path: Path, hu_DHW: np.ndarray) -> None:
+    folder = save_slices(tmp_path, dicom_slices(hu_DHW[:1]))
+    with pytest.raises(VolumeError, match=r"IM00001 holds no CT series \(no stack of slices\)"):
+        load_volume(folder / "IM00001")
+    image = dicom_slices(hu_DHW)[0]
+    image.Modality = "MR"
+    with pytest.raises(VolumeError, match=r"X00001 holds no CT series \(not CT but MR\)"):
+        load_volume(save_slices(tmp_path, [image], prefix="X") / "X00001")
+
+
+def test_a_pipe_among_the_slices_is_not_waited_for(
+    tmp_path: Path, hu_DHW: np.ndarray, expected_DHW: np.ndarray
+) -> None:
+    folder = save_slices(tmp_path, dicom_slices(hu_DHW))
+    os.mkfifo(folder / "pipe")
+    assert np.array_equal(load_volume(folder), expected_DHW)
 
 
 def test_a_dicomdir_is_passed_over(tmp_path: Path, hu_DHW: np.ndarray, expected_DHW: np.ndarray) -> None:
@@ -363,6 +397,7 @@ def test_a_slice_that_lacks_its_position_is_refused(tmp_path: Path, hu_DHW: np.n
         load_volume(save_slices(tmp_path, slices))
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # pydicom, of what this test writes
 @pytest.mark.parametrize(
     ("keyword", "value", "found"),
     [
@@ -376,8 +411,9 @@ def test_headers_that_cannot_be_true_are_refused(
     tmp_path: Path, hu_DHW: np.ndarray, keyword: str, value: object, found: str
 ) -> None:
     slices = dicom_slices(hu_DHW)
-    for image in slices:
-        setattr(image, keyword, value)
+    with disable_value_validation():
+        for image in slices:
+            setattr(image, keyword, value)
     with pytest.raises(VolumeError, match=found):
         load_volume(save_slices(tmp_path, slices))
 

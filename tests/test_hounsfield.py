@@ -115,6 +115,12 @@ def test_what_is_no_ct_is_refused(tmp_path: Path, stored_DHW: np.ndarray) -> Non
         _prepare(tmp_path, stored_DHW)
 
 
+def test_a_slope_of_zero_is_refused_even_where_the_voxels_are_not_judged(tmp_path: Path) -> None:
+    file = write_nifti(tmp_path / "a.nii.gz", as_xyz(chest_hu()))
+    with pytest.raises(VolumeError, match="the rescale given gives slope 0"):
+        load_volume(file, rescale=(0.0, 0.0), grid=SMALL)
+
+
 def test_loading_alone_never_judges_the_voxels(tmp_path: Path) -> None:
     file = write_nifti(tmp_path / "a.nii.gz", np.zeros((30, 30, 20), np.int16))
     assert load_volume(file, grid=SMALL).shape == SMALL.shape
