@@ -1,9 +1,10 @@
-"""How sources write sex, age, date and spacing, read into plain values."""
+"""How sources write column names, sex, age, date and spacing, read into plain values."""
 
 import ast
 import math
 import re
 from datetime import date
+from functools import cache
 
 from retrieval.cases import Sex
 
@@ -12,6 +13,12 @@ _PER_YEAR = {"Y": 1.0, "": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}
 _SEXES: dict[str, Sex] = {"f": "F", "female": "F", "w": "F", "woman": "F", "m": "M", "male": "M", "man": "M"}
 _OLDEST = 130.0
 _DATE = re.compile(r"((?:19|20)\d\d)[-/.]?([01]\d)[-/.]?([0-3]\d)(?:\.0|[ T].*)?")
+
+
+@cache
+def column_key(name: str) -> str:
+    """Return a column name or DICOM keyword as it is compared: letters and digits, lower case."""
+    return re.sub(r"[\W_]+", "", name).casefold()
 
 
 def parse_sex(text: str) -> Sex | None:

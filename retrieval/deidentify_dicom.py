@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from retrieval.acquisition import age_in_years, parse_date, parse_sex
+from retrieval.acquisition import age_in_years, column_key, parse_date, parse_sex
 from retrieval.cases import Acquisition
 from retrieval.deidentify_text import KnownIdentity, scrub_text
 
@@ -69,6 +69,9 @@ _DESCRIBES_TECHNIQUE = frozenset(
         """,
     )
 )
+_KEYWORD_OF = {
+    column_key(keyword): keyword for keyword in (*TECHNIQUE_CODES, *TECHNIQUE_NUMBERS, "SeriesDescription")
+}
 _IDENTIFIER = re.compile(r"(?:ID|IDs|Number|UID|Sequence Number|Identifier)$")
 _NOT_IDENTIFYING = {
     "SpecificCharacterSet",
@@ -95,7 +98,8 @@ def clear_header(header: Dataset, *, is_anonymous: bool = False) -> ClearedHeade
     """Return what the archive keeps of a CT header: sex, age, device, technique.
 
     Descriptions written by people are kept only if every word of them is about technique. Sex and age are
-    kept as the Retain Patient Characteristics Option allows, ages from 90 pooled; of the device, maker and model.
+    kept as the Retain Patient Characteristics Option allows, ages from 90 on pooled; of the device, maker and
+    model.
 
     Args:
         header: of one slice, without pixels.
@@ -126,6 +130,45 @@ def clear_header(header: Dataset, *, is_anonymous: bool = False) -> ClearedHeade
     )
     removed = Counter() if is_anonymous else _left_behind(header, kept=set(acquisition.other))
     return ClearedHeader(acquisition=acquisition, removed=removed, known=known)
+
+
+def clear_acquisition(acquisition: Acquisition, known: KnownIdentity) -> tuple[Acquisition, Counter[str]]:
+    """Return what the archive keeps of an acquisition that a table gave, and what was left behind, by kind.
+
+    The same rules as for headers: columns outside the allow-list are left behind, ages pooled from 90 on.
+    """
+    removed: Counter[str] = Counter()
+    kept = {}
+    for column, value in acquisition.other.items():
+        keyword = _KEYWORD_OF.get(column_key(column))
+        if keyword is not None and _is_technical(keyword, value, known):
+            kept[keyword] = value
+        else:
+            removed["table column"] += 1
+    written = (acquisition.manufacturer, acquisition.model, acquisition.kernel)
+    manufacturer, model, kernel = (_device_text(text, known) for text in written)
+    removed["free text"] += sum(
+        text is not None and clear is None
+        for text, clear in zip(written, (manufacturer, model, kernel), strict=True)
+    )
+    age = acquisition.age_years
+    cleared = replace(
+        acquisition,
+        manufacturer=manufacturer,
+        model=model,
+        kernel=kernel,
+        age_years=age if age is None else min(age, OLDEST_AGE),
+        other=kept,
+    )
+    return cleared, +removed
+
+
+def _is_technical(keyword: str, value: str, known: KnownIdentity) -> bool:
+    if keyword == "SeriesDescription":
+        return is_technique(value)
+    if keyword in TECHNIQUE_NUMBERS:
+        return bool(_numbers(value))
+    return _CODE_TEXT.fullmatch(value) is not None and not scrub_text(value, known=known).removed
 
 
 def known_identity(header: Dataset) -> KnownIdentity:

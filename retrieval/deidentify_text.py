@@ -12,6 +12,9 @@ from retrieval.deidentify_names import replace_names
 from retrieval.ordinary_words import ORDINARY_WORDS
 
 _SECTIONS = ("findings", "impression", "clinical_information", "technique")
+_TELLING = re.compile(
+    r"^(?=.*\d)(?!\d{1,4}$)"
+)  # an identifier "1024" or "LUNG" could be any word of a report
 _SHORTEST_KNOWN = 4  # characters: a shorter identifier could be any number of a report
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"')\]]+", re.IGNORECASE)
@@ -80,6 +83,14 @@ class KnownIdentity:
     identifiers: tuple[str, ...] = ()  # patient id, accession, UIDs
     institutions: tuple[str, ...] = ()
 
+    def merged(self, other: "KnownIdentity") -> "KnownIdentity":
+        """Return what both tell."""
+        return KnownIdentity(
+            people=tuple(dict.fromkeys(self.people + other.people)),
+            identifiers=tuple(dict.fromkeys(self.identifiers + other.identifiers)),
+            institutions=tuple(dict.fromkeys(self.institutions + other.institutions)),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class ScrubbedText:
@@ -136,8 +147,9 @@ def _steps(
     known: KnownIdentity, first_study: date | None
 ) -> tuple[tuple[str, Callable[[str], tuple[str, int]]], ...]:
     """What is taken out, in an order in which no step hides what another looks for."""
+    numbers = tuple(one for one in known.identifiers if _TELLING.search(one.strip()))
     return (
-        ("identifier", lambda text: _known_phrases(text, known.identifiers, "[id]")),
+        ("identifier", lambda text: _known_phrases(text, numbers, "[id]")),
         ("institution", lambda text: _known_phrases(text, known.institutions, "[institution]")),
         ("web address", lambda text: _URL.subn("[url]", text)),
         ("e-mail", lambda text: _EMAIL.subn("[e-mail]", text)),
