@@ -29,13 +29,15 @@ def read_nrrd(path: Path) -> Scan:
         reader.ReadImageInformation()
         components = reader.GetNumberOfComponents()
         shape = reader.GetSize() if components == 1 else (components, *reader.GetSize())
-        check_shape(shape, _BYTES.get(fields.get("type", ""), 8), path.name)
+        one_voxel = SimpleITK.GetArrayFromImage(SimpleITK.Image([1, 1], reader.GetPixelID(), components))
+        check_shape(shape, one_voxel.itemsize, path.name)
         image = reader.Execute()
     except RuntimeError as error:
         raise VolumeError(f"{path.name} is a damaged NRRD file: export it again") from error
     stored_DHW = SimpleITK.GetArrayFromImage(image)
     check_voxels(stored_DHW, path.name)
-    lps = np.reshape(image.GetDirection()[:9], (3, 3)) if image.GetDimension() == 3 else np.eye(3)
+    axes = image.GetDimension()
+    lps = np.reshape(image.GetDirection(), (axes, axes))[:3, :3]
     affine = np.eye(4)
     affine[:3, :3] = np.diag((-1.0, -1.0, 1.0)) @ lps @ np.diag(image.GetSpacing()[:3])
     placement = placement_from_affine(affine, path.name)
@@ -47,9 +49,6 @@ def read_nrrd(path: Path) -> Scan:
         spacing_mm=placement.spacing_mm,
         warnings=(*placement.warnings, *((no_orientation,) if unplaced else ())),
     )
-
-
-_BYTES = {"short": 2, "int16": 2, "unsigned short": 2, "uint16": 2, "float": 4, "int": 4, "uchar": 1}
 
 
 def _header_fields(path: Path) -> dict[str, str]:
