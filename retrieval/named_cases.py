@@ -162,6 +162,6 @@ def _no_such_case(connection: Connection, name: str) -> str:
     volumes = connection.scalars(
         select(Volume.name).where(func.left(Volume.name, 1) == name[:1]).limit(_NAMES_COMPARED)
     ).all()
-    near = get_close_matches(name, sorted({*names, *volumes}), n=3, cutoff=0.7)
+    near = get_close_matches(name, sorted({*names, *volumes}), n=3, cutoff=0.6)
     hint = f"did you mean {', '.join(near)}" if near else "`ctsearch cases list` shows what there is"
     return f"no case is called {name!r}; {hint}"
