@@ -1,28 +1,35 @@
 """The way to the database: the embedded server, or the one that `CTSEARCH_DATABASE` names."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pgvector.psycopg import register_vector
-from platformdirs import user_data_path
-from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from encoders.errors import ConfigError, DatabaseError, StorageError
+from encoders.errors import DatabaseError
+from retrieval.database_address import APPLICATION, database_parameters, home
 from retrieval.postgres_errors import OLDEST_MAJOR, database_errors, sentence_for
 
-__all__ = ["ServerFacts", "check_server", "database_errors", "database_parameters", "home", "open_engine"]
+if TYPE_CHECKING:
+    from retrieval.postgres_server import EmbeddedServer
+
+__all__ = [
+    "ServerFacts",
+    "check_server",
+    "database_errors",
+    "database_parameters",
+    "embedded_server",
+    "home",
+    "open_engine",
+]
 
 _log = logging.getLogger(__name__)
-_APPLICATION = "ctsearch"
 _VECTOR_AT_LEAST = (0, 8, 0)  # iterative scans, which a filtered search needs
 _VECTOR_SOUND_SINCE = (0, 8, 4)  # CVE-2026-3172: vacuum of an HNSW index corrupts it before
 
@@ -35,48 +42,6 @@ class ServerFacts:
     encoding: str
     vector_installed: str | None  # pgvector's version in this database
     vector_available: str | None  # the one that CREATE EXTENSION would install
-
-
-def home() -> Path:
-    """Return the folder of the embedded database, snapshots and caches, made (mode 0700) at first.
-
-    It is `CTSEARCH_HOME`, or the platform's folder for a user's data.
-
-    Raises:
-        StorageError: it cannot be made.
-    """
-    chosen = os.environ.get("CTSEARCH_HOME")
-    folder = Path(chosen).expanduser().absolute() if chosen else user_data_path(_APPLICATION, appauthor=False)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise StorageError(
-            f"the folder {folder} cannot be made ({error.strerror}): "
-            "set CTSEARCH_HOME to a folder of your own"
-        ) from error
-    return folder
-
-
-def database_parameters() -> dict[str, Any] | None:
-    """Return how to connect to the server that `CTSEARCH_DATABASE` names; None where the embedded one serves.
-
-    Raises:
-        ConfigError: it is no address of a PostgreSQL server.
-    """
-    chosen = os.environ.get("CTSEARCH_DATABASE")
-    if not chosen:
-        return None
-    scheme, separator, rest = chosen.partition("://")
-    try:
-        if not separator or scheme not in {"postgres", "postgresql", "postgresql+psycopg"}:
-            raise psycopg.ProgrammingError("another scheme")
-        return conninfo_to_dict(f"postgresql://{rest}")
-    except psycopg.ProgrammingError as error:
-        raise ConfigError(
-            "CTSEARCH_DATABASE is no address of a PostgreSQL server: write "
-            "postgresql://user:password@host:port/name, or unset it for the embedded one"
-        ) from error
 
 
 def open_engine(*, pool_size: int = 5) -> Engine:
@@ -96,7 +61,7 @@ def open_engine(*, pool_size: int = 5) -> Engine:
     remote = database_parameters()
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=_embedded_connect() if remote is None else _remote_connect(remote),
+        creator=_embedded_connect(embedded_server()) if remote is None else _remote_connect(remote),
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_pre_ping=True,
@@ -105,6 +70,23 @@ def open_engine(*, pool_size: int = 5) -> Engine:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "handle_error", _translate)
     return engine
+
+
+def embedded_server() -> "EmbeddedServer":
+    """Return the supervisor of this home's server; nothing is started.
+
+    Raises:
+        DatabaseError: there is none on this system.
+        StorageError: the home cannot be made.
+    """
+    try:
+        from retrieval.postgres_server import EmbeddedServer  # Unix only
+    except ImportError as error:
+        raise DatabaseError(
+            f"there is no embedded database on this system ({error}): "
+            "set CTSEARCH_DATABASE to a server's address"
+        ) from error
+    return EmbeddedServer(home())
 
 
 def check_server(connection: Connection) -> ServerFacts:
@@ -153,20 +135,12 @@ def _check_vector(facts: ServerFacts) -> None:
         )
 
 
-def _embedded_connect() -> Callable[[], psycopg.Connection[Any]]:
-    try:
-        from retrieval.postgres_server import EmbeddedServer  # Unix only
-    except ImportError as error:
-        raise DatabaseError(
-            f"there is no embedded database on this system ({error}): "
-            "set CTSEARCH_DATABASE to a server's address"
-        ) from error
-    server = EmbeddedServer(home())
-    return lambda: server.connect(application_name=_APPLICATION)
+def _embedded_connect(server: "EmbeddedServer") -> Callable[[], psycopg.Connection[Any]]:
+    return lambda: server.connect(application_name=APPLICATION)
 
 
 def _remote_connect(address: dict[str, Any]) -> Callable[[], psycopg.Connection[Any]]:
-    parameters: dict[str, Any] = {"application_name": _APPLICATION, "connect_timeout": 10} | address
+    parameters: dict[str, Any] = {"application_name": APPLICATION, "connect_timeout": 10} | address
 
     def connect() -> psycopg.Connection[Any]:
         try:

@@ -149,6 +149,11 @@ def _free_port() -> int:
         return port
 
 
+def read_password(password_file: Path) -> str:
+    """Return the password in a file of libpq's `passfile` format that `make_cluster` made."""
+    return password_file.read_text(encoding="ascii").strip().rpartition(":")[2]
+
+
 def _password(password_file: Path) -> str:
     if not password_file.exists():
         made = password_file.with_suffix(".new")
@@ -159,7 +164,7 @@ def _password(password_file: Path) -> str:
             stream.flush()
             os.fsync(stream.fileno())
         made.rename(password_file)
-    return password_file.read_text(encoding="ascii").strip().rpartition(":")[2]
+    return read_password(password_file)
 
 
 def _run(command: list[str | Path], folder: Path, account: ServerAccount | None, *, stdin: str) -> None:

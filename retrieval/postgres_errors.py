@@ -1,5 +1,6 @@
 """What Postgres says when it cannot go on, in one sentence for the person who waits for it."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,8 +9,10 @@ from psycopg import errors as sql
 from sqlalchemy.exc import DBAPIError
 
 from encoders.errors import CtsearchError, DatabaseError, StorageError
+from retrieval.database_address import home_path
 
-OLDEST_MAJOR = 15  # of PostgreSQL, whoever runs it
+OLDEST_MAJOR = 16  # older programs lose an inherited working directory, see `postgres_server`
+_LEAST_ROOM = 32 << 20
 _NO_SPACE = "No space left on device"
 _AFTERWARDS = "what was committed is kept; run the same command again"
 
@@ -56,9 +59,7 @@ def sentence_for(error: psycopg.Error) -> CtsearchError | None:
         return DatabaseError(
             f"the database has nothing left to give ({said}): close other programs that use it"
         )
-    if is_connection_loss(error):
-        return DatabaseError(f"the database went away ({said}): {_AFTERWARDS}")
-    return None
+    return _loss(said) if is_connection_loss(error) else None
 
 
 def is_connection_loss(error: psycopg.Error) -> bool:
@@ -69,6 +70,26 @@ def is_connection_loss(error: psycopg.Error) -> bool:
         return False
     state = error.sqlstate
     return state is None or state.startswith("08") or state in {"57P01", "57P02", "57P03", "58030"}
+
+
+def _loss(said: str) -> CtsearchError:
+    if _is_embedded_disk_full():
+        return StorageError(
+            f"the disk of {home_path()} is full, so the database went away ({said}): "
+            f"free some space; {_AFTERWARDS}"
+        )
+    return DatabaseError(f"the database went away ({said}): {_AFTERWARDS}")
+
+
+def _is_embedded_disk_full() -> bool:
+    """Whether the server that went away is ours and could not have gone on: its log takes 16 MB at a time."""
+    if os.environ.get("CTSEARCH_DATABASE"):
+        return False
+    try:
+        disk = os.statvfs(home_path())
+    except OSError:
+        return False
+    return disk.f_frsize * disk.f_bavail < _LEAST_ROOM
 
 
 def first_line(error: BaseException) -> str:

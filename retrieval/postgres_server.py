@@ -28,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from filelock import FileLock, Timeout
@@ -48,6 +49,7 @@ from retrieval.postgres_cluster import (
     failure,
     folder_argument,
     make_cluster,
+    read_password,
     settings_argument,
 )
 from retrieval.postgres_errors import first_line
@@ -136,7 +138,7 @@ class EmbeddedServer:
     def state(self) -> ServerState:
         """Look, and start nothing."""
         port = self._ready_port()
-        address = f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={self.password_file}"
+        address = f"postgresql://{USER}@{HOST}:{port}/{DATABASE}?passfile={quote(str(self.password_file))}"
         return ServerState(
             running=self._is_alive(),
             address=None if port is None else address,
@@ -153,14 +155,20 @@ class EmbeddedServer:
             "port": port,
             "user": USER,
             "dbname": DATABASE,
-            "passfile": str(self.password_file),
             "sslmode": "disable",
             "gssencmode": "disable",
             "channel_binding": "disable",
             "require_auth": "scram-sha-256",  # a stranger on our port cannot answer it
             "options": "",
             "connect_timeout": 10,
-        }
+        } | self._password()
+
+    def _password(self) -> dict[str, str]:
+        """Return the password from its file: given as such, it outranks PGPASSWORD."""
+        try:
+            return {"password": read_password(self.password_file)}
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def _is_alive(self) -> bool:
         try:
@@ -194,8 +202,10 @@ class EmbeddedServer:
 
     def _give_up_if_final(self, error: psycopg.OperationalError, waited_s: float) -> None:
         said = first_line(error)
-        passing = any(word in said for word in ("starting up", "shutting down", "recovery"))
-        if ("FATAL:" in said and not passing) or waited_s > _REFUSING_S:
+        passing = any(
+            word in said for word in ("starting up", "shutting down", "recovery", "not yet accepting")
+        )
+        if ("FATAL:" in said and not passing) or waited_s > (_STARTING_S if passing else _REFUSING_S):
             raise DatabaseError(
                 f"the embedded database does not let us in ({said}): see {self.log}, and check that "
                 f"{self.password_file} is the one made with it"
