@@ -20,7 +20,8 @@ def read_nrrd(path: Path) -> Scan:
     import SimpleITK
 
     fields = _header_fields(path)
-    if any(PurePath(fields[key]).name != fields[key] for key in _DETACHED if key in fields):
+    detached = next((fields[key] for key in _DETACHED if key in fields), None)
+    if detached is not None and (PurePath(detached).name != detached or detached.startswith("LIST")):
         raise VolumeError(f"{path.name} names voxels in another folder: convert it to one .nrrd file")
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("NrrdImageIO")

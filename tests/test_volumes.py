@@ -253,9 +253,10 @@ def test_a_detached_nrrd_header_may_only_name_a_file_beside_it(tmp_path: Path) -
     (tmp_path / "a.nhdr").write_text("\n".join([*lines, "data file: a.raw", ""]))
     assert np.array_equal(load_volume(tmp_path / "a.nhdr"), grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0)))
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner/b.nhdr").write_text("\n".join([*lines, "data file: ../a.raw", ""]))
-    with pytest.raises(VolumeError, match=r"b\.nhdr names voxels in another folder"):
-        read_scan(tmp_path / "inner/b.nhdr")
+    for elsewhere in ("../a.raw", str(tmp_path / "a.raw"), "LIST\n../a.raw"):
+        (tmp_path / "inner/b.nhdr").write_text("\n".join([*lines, f"data file: {elsewhere}", ""]))
+        with pytest.raises(VolumeError, match=r"b\.nhdr names voxels in another folder"):
+            read_scan(tmp_path / "inner/b.nhdr")
 
 
 def test_a_damaged_nrrd_is_refused(tmp_path: Path) -> None:
