@@ -64,12 +64,12 @@ class Attached:
         if not found:
             self.unmatched.append(row)
             return None
-        shown = " and ".join(study.study.shown for study in found[:3])
+        where = f"{table.path.name}: line {row.line}"
         self.unreadable.append(
             Unreadable(
-                item=f"{table.path.name}: line {row.line}",
-                error=f"{table.path.name} names {row_name(table, row)} on line {row.line}, which is "
-                f"{len(found)} studies ({shown}): give the path, the study or the accession number",
+                item=where,
+                error=f"{where} may mean {len(found)} studies: "
+                "give the file's path, the study or the accession number",
             )
         )
         return None
@@ -77,9 +77,9 @@ class Attached:
     def note_unmatched(self, table: Table, what: str) -> None:
         """Warn of the rows that name nothing; `what` is the end of the sentence."""
         if self.unmatched:
-            first = row_name(table, self.unmatched[0])
+            first = self.unmatched[0].line
             self.warnings.append(
-                f"{len(self.unmatched)} rows of {table.path.name} {what} (the first: {first})"
+                f"{len(self.unmatched)} rows of {table.path.name} {what} (the first on line {first})"
             )
 
 
@@ -138,7 +138,9 @@ def attach_labels(table: Table, index: Index) -> Attached:
 
 def _named_rows(table: Table) -> tuple["Attached", list[Row]]:
     table.require(ANY_KEY, "the name of the volume, study or patient")
-    rows, clashes, repeated = rows_by_name(table, [row_name(table, row) for row in table.rows])
+    rows, clashes, repeated = rows_by_name(
+        table, [row_name(table, row) for row in table.rows], show_keys=False
+    )
     return Attached(unreadable=clashes, warnings=[*table.warnings, *repeated]), list(rows.values())
 
 

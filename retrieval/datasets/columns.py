@@ -45,6 +45,7 @@ PIXEL_SPACING = ("XYSpacing", "PixelSpacing")
 SLICE_SPACING = ("ZSpacing", "SpacingBetweenSlices", "SliceSpacing")
 SLOPE = ("RescaleSlope", "slope")
 INTERCEPT = ("RescaleIntercept", "intercept")
+PLACE_MARK = "*"  # in label columns of RAD-ChestCT's release: finding*place
 _ANY_METADATA = (*SEX, *AGE, *MANUFACTURER, *KERNEL, *PIXEL_SPACING, *SLICE_SPACING, *SLOPE)
 _PRESENCE = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 _UNKNOWN = frozenset({"", "nan", "na", "none", "-1", "-1.0"})  # -1: the labeller could not tell
@@ -70,7 +71,7 @@ def kinds_of(columns: tuple[str, ...]) -> frozenset[str]:
     kinds = set()
     if has((*FINDINGS, *IMPRESSION)):
         kinds.add("reports")
-    if has(ABNORMALITIES):
+    if has(ABNORMALITIES) or any(PLACE_MARK in column for column in columns):
         kinds.add("labels")
     if has(_ANY_METADATA):
         kinds.add("metadata")

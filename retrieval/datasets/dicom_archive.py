@@ -48,7 +48,7 @@ def open_dicom(
     given = {kind: read_table(path) for kind in KINDS if (path := getattr(tables, kind)) is not None}
 
     def entries(removed: Counter[str], warnings: list[str]) -> Iterator[Case | Unreadable]:
-        found = dicom_studies(folder)
+        found = dicom_studies(folder, is_anonymous=key is None)
         if not found.studies and not found.unreadable:
             reasons = "; ".join(found.warnings) or "no DICOM files"
             raise DatasetError(f"{folder} holds no CT series ({reasons}): give a folder of axial CT slices")
@@ -63,8 +63,8 @@ def open_dicom(
     return Source(dataset="dicom", anonymous=key is None, entries=entries, warnings=(*decided, *unused))
 
 
-def dicom_studies(folder: Path) -> DicomStudies:
-    """Find every CT study below a folder.
+def dicom_studies(folder: Path, *, is_anonymous: bool) -> DicomStudies:
+    """Find every CT study below a folder; of its headers, only what the archive may keep.
 
     Raises:
         DatasetError: the folder, or one in it, may not be listed.
@@ -85,7 +85,7 @@ def dicom_studies(folder: Path) -> DicomStudies:
         if len(patients) > 1:
             found.unreadable.append(_two_patients(group, len(patients), folder))
             continue
-        study = _study(uid, group)
+        study = _study(uid, group, is_anonymous=is_anonymous)
         found.studies.append(study)
         _add_aliases(found.index, study, group)
     found.unreadable += [
@@ -104,7 +104,7 @@ def _attach(index: Index, reports: Table | None, labels: Table | None) -> Iterat
             yield attached
 
 
-def _study(uid: str, group: list[Series]) -> RawStudy:
+def _study(uid: str, group: list[Series], *, is_anonymous: bool) -> RawStudy:
     header = group[0].header
     dates = [parse_date(str(header.get(keyword) or "")) for keyword in _DATES]
     patient_id = str(header.get("PatientID") or "").strip()
@@ -127,12 +127,12 @@ def _study(uid: str, group: list[Series]) -> RawStudy:
         },
     )
     for series in sorted(group, key=_series_order):
-        _add_volume(study, series)
+        _add_volume(study, series, is_anonymous=is_anonymous)
     return study
 
 
-def _add_volume(study: RawStudy, series: Series) -> None:
-    cleared = clear_header(series.header)
+def _add_volume(study: RawStudy, series: Series, *, is_anonymous: bool) -> None:
+    cleared = clear_header(series.header, is_anonymous=is_anonymous)
     folder = series.paths[0].parent
     study.volumes.append(
         RawVolume(

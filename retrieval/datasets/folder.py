@@ -72,7 +72,7 @@ def open_folder(
     alone = None if with_dicom else _Folder.of(listing, chosen, DicomStudies())
 
     def entries(removed: Counter[str], warnings: list[str]) -> Iterator[Case | Unreadable]:
-        folder = alone or _Folder.of(listing, chosen, dicom_studies(listing.folder))
+        folder = alone or _Folder.of(listing, chosen, dicom_studies(listing.folder, is_anonymous=key is None))
         if alone is None:
             warnings += folder.warnings
         yield from folder.unreadable
@@ -145,7 +145,9 @@ class _Folder:
         if not chosen.by_hand and files and not any(meant.values()):
             self.warnings.append(f"{table.path.name} was left out: it names no file of the folder")
             return set()
-        rows, clashes, repeated = rows_by_name(table, [row_name(table, row) for row in table.rows])
+        rows, clashes, repeated = rows_by_name(
+            table, [row_name(table, row) for row in table.rows], show_keys=False
+        )
         self.unreadable += clashes
         self.warnings += [*table.warnings, *repeated]
         described: set[str] = set()

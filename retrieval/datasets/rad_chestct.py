@@ -13,6 +13,7 @@ from encoders.errors import DatasetError
 from retrieval.cases import Acquisition, Case, Report, Unreadable, Volume
 from retrieval.datasets.columns import (
     PATIENT,
+    PLACE_MARK,
     finding_columns,
     presence,
     read_labels,
@@ -161,7 +162,7 @@ class _LabelReader:
     def of(cls, table: Table) -> "_LabelReader":
         by_finding: dict[str, list[int]] = {}
         for place, column in enumerate(table.columns):
-            finding, star, _ = column.partition("*")
+            finding, star, _ = column.partition(PLACE_MARK)
             if star:
                 by_finding.setdefault(finding.strip().lower(), []).append(place)
         if not by_finding:

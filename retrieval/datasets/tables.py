@@ -100,13 +100,14 @@ def read_columns(path: Path) -> tuple[str, ...]:
 
 
 def rows_by_name(
-    table: Table, keys: Sequence[str | None]
+    table: Table, keys: Sequence[str | None], *, show_keys: bool = True
 ) -> tuple[dict[str, Row], list[Unreadable], list[str]]:
     """Index the rows of a table by their keys.
 
     Args:
         table: any table.
         keys: of each of its rows; None passes a row over.
+        show_keys: whether errors may show them; a hospital's may be a patient's number.
 
     Returns:
         Rows by key; keys that two differing rows share, as unreadable (neither row is used); and a warning
@@ -127,16 +128,18 @@ def rows_by_name(
             clashes.setdefault(key, [first.line]).append(row.line)
     for key in clashes:
         del rows[key]
-    unreadable = [
-        Unreadable(
-            item=f"{table.path.name}: {key}",
-            error=f"{table.path.name} lists {key} on lines {', '.join(map(str, lines))} with different "
-            "content: keep the line that is right; none of them was used",
-        )
-        for key, lines in clashes.items()
-    ]
+    unreadable = [_clash(table, key if show_keys else "one name", lines) for key, lines in clashes.items()]
     warning = f"{table.path.name} repeats {repeated} rows word for word; each was used once"
     return rows, unreadable, [warning] if repeated else []
+
+
+def _clash(table: Table, key: str, lines: Sequence[int]) -> Unreadable:
+    where = f"lines {' and '.join(map(str, lines))}"
+    return Unreadable(
+        item=f"{table.path.name}: {where}",
+        error=f"{table.path.name} lists {key} on {where} with different content: "
+        "keep the line that is right; none of them was used",
+    )
 
 
 def cell(row: Row | None, place: int | None) -> str:
