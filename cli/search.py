@@ -84,12 +84,11 @@ def search(
     options = SearchOptions(k=k, filters=filters, unit=unit, exclude=exclude)  # type: ignore[arg-type]
     with open_case_search(device=device) as service:
         answer = _ask(service, asked, options, collection)
-        drawn = None if png is None else service.draw_answer(answer, png)
     for line in (*answer.warnings, *(answer.explanation if explain else ())):
         typer.echo(line, err=True)
     _show(answer, asked, as_json=as_json)
-    if drawn is not None:
-        typer.echo(f"{drawn} of {len(answer.hits)} hits drawn into {png}", err=True)
+    if png is not None:
+        _draw(answer, png)
 
 
 def _asked(*, volume: Path | None, case: str | None, text: str | None, report: Path | None) -> Asked:
@@ -130,6 +129,13 @@ def _ask(service: "CaseSearch", asked: Asked, options: "SearchOptions", collecti
             return service.search_by_text(value, options, collection=collection)
         case "report":
             return service.search_by_report(Path(value), options, collection=collection)
+
+
+def _draw(answer: "Answer", png: Path) -> None:
+    from retrieval.answer_picture import draw_answer
+
+    drawn = draw_answer(answer, png)
+    typer.echo(f"{drawn} of {len(answer.hits)} hits drawn into {png}", err=True)
 
 
 def _show(answer: "Answer", asked: Asked, *, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from retrieval.filters import LabelSource, effective_labels
 from retrieval.matched_sentences import Wording, matched_sentences
 from retrieval.neighbours import Neighbour, among
 from retrieval.schema import Label, Patient, Report, Study, Volume
+from retrieval.sources import Source
 
 ACQUISITION = ("sex", "age_years", "manufacturer", "model", "kernel", "slice_mm", "pixel_mm")
 
@@ -56,6 +57,7 @@ def fetch_hits(
     label_source: LabelSource | None,
     query_labels: Names[str],
     wanted: Wording,
+    sources: Mapping[int, Source],
 ) -> tuple[Hit, ...]:
     """Look up what is shown of each neighbour, in their order; ranks count from 1.
 
@@ -65,6 +67,7 @@ def fetch_hits(
         label_source: whose labels are shown; None: the first that speaks.
         query_labels: the findings of the question, for `shared_labels`.
         wanted: the words of the question, for `matched_sentences`.
+        sources: by volume id, where voxels are; what is not known is not shown.
     """
     study_ids = {neighbour.study_id for neighbour in neighbours}
     studies = _studies(connection, study_ids)
@@ -89,7 +92,10 @@ def fetch_hits(
             matched_sentences=sentences.get(report["id"], ()) if report is not None else (),
             findings=report["findings"] if report is not None else "",
             impression=report["impression"] if report is not None else "",
-            metadata=case_metadata(studies[neighbour.study_id], volumes.get(neighbour.volume_id or 0)),
+            metadata={
+                **case_metadata(studies[neighbour.study_id], volumes.get(neighbour.volume_id or 0)),
+                **_source(sources.get(neighbour.volume_id or 0)),
+            },
         )
         for rank, (neighbour, report) in enumerate(zip(neighbours, shown, strict=True), start=1)
     )
@@ -114,6 +120,10 @@ def case_metadata(study: RowMapping, volume: RowMapping | None) -> dict[str, Any
     """Return dataset, split and day of a study and the acquisition of a volume; None is unknown."""
     acquired = {name: None if volume is None else volume[name] for name in ACQUISITION}
     return {"dataset": study["dataset"], "split": study["split"], "day": study["day"], **acquired}
+
+
+def _source(source: Source | None) -> dict[str, str]:
+    return {} if source is None else {"source": source.uri}
 
 
 def _studies(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:

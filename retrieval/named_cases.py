@@ -44,7 +44,8 @@ class StoredLatent:
     """A latent of a case, and what it was encoded from."""
 
     kind: LatentKind
-    item: str  # the volume's or report's name
+    item_id: int  # the volume's or report's
+    item: str  # its name
     latent: Latent  # (L,)
 
 
@@ -109,10 +110,14 @@ def stored_latent(
         SearchError: the collection has none.
     """
     mine = (embedding.c.collection_id == collection_id, embedding.c.study_id == case.study_id)
-    volumes = select(Volume.name, embedding.c.latent).join(Volume, Volume.id == embedding.c.volume_id)
+    volumes = select(Volume.id, Volume.name, embedding.c.latent).join(
+        Volume, Volume.id == embedding.c.volume_id
+    )
     if case.volume_id is not None:
         volumes = volumes.where(Volume.id == case.volume_id)
-    reports = select(Report.source_key, embedding.c.latent).join(Report, Report.id == embedding.c.report_id)
+    reports = select(Report.id, Report.source_key, embedding.c.latent).join(
+        Report, Report.id == embedding.c.report_id
+    )
     sources: dict[LatentKind, Select[Any]] = {
         "volume": volumes.order_by(Volume.name.collate("C")),
         "report": reports.order_by(Report.source_key.collate("C")),
@@ -120,7 +125,8 @@ def stored_latent(
     for kind in kinds:
         row = connection.execute(sources[kind].where(*mine).limit(1)).first()
         if row is not None:
-            return StoredLatent(kind=kind, item=row[0], latent=np.asarray(row[1], np.float32))
+            item_id, item, latent = row
+            return StoredLatent(kind=kind, item_id=item_id, item=item, latent=np.asarray(latent, np.float32))
     raise SearchError(
         f"{case.volume or case.study} has no latent of its {' or '.join(kinds)} in the collection "
         f"{collection!r}; index the archive that holds its file into it"

@@ -21,9 +21,11 @@ from retrieval.neighbours import Latent
 from retrieval.records import CollectionInfo
 from retrieval.search import Question
 from retrieval.sentences import split_report, split_text
+from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
+    from retrieval.deidentify import PseudonymKey
 
 LARGEST_REPORT_BYTES = 1 << 20
 _HEADING = re.compile(
@@ -46,9 +48,20 @@ _SECTION_OF = {
 
 
 def from_case(
-    connection: Connection, collection: CollectionInfo, case: StoredCase, source: LabelSource | None
+    connection: Connection,
+    collection: CollectionInfo,
+    case: StoredCase,
+    source: LabelSource | None,
+    key: "PseudonymKey | None" = None,
 ) -> Question:
     """Ask with the stored latent of a case; nothing is encoded.
+
+    Args:
+        connection: to the archive.
+        collection: whose latent.
+        case: a volume or a study.
+        source: whose labels count; None: the first that speaks.
+        key: opens the path that the voxels lie under, if it is sealed.
 
     Raises:
         SearchError: the collection has no latent of it.
@@ -62,6 +75,9 @@ def from_case(
         "study": case.study,
         "latent_of": found.item,
     }
+    if found.kind == "volume":
+        where = volume_sources(connection, [found.item_id], key)
+        asked["source"] = where[found.item_id].uri if where else None
     return Question(asked=asked, kind=found.kind, latent=found.latent, origins=(case,), labels=labels)
 
 

@@ -95,6 +95,7 @@ def _rank_by_finding(
         label_source=gallery.filters.label_source,
         query_labels=abnormalities_in(finding),
         wanted=wording([(finding, False)]),
+        sources={},
     )
     took_ms = (time.perf_counter() - start) * 1000
     return FindingRanking(

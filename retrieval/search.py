@@ -7,7 +7,7 @@ sentence asks both. Rankings of the two kinds are fused by rank, never by cosine
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
@@ -20,6 +20,10 @@ from retrieval.matched_sentences import Wording
 from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
 from retrieval.neighbours import Gallery, Latent, Neighbour, Unit, nearest_reports, nearest_volumes
 from retrieval.schema import embedding
+from retrieval.sources import volume_sources
+
+if TYPE_CHECKING:
+    from retrieval.deidentify import PseudonymKey
 
 Exclusion = Literal["same-study", "same-patient", "none"]
 EngineName = Literal["faiss", "pgvector"]
@@ -70,6 +74,7 @@ class Answer:
     hits: tuple[Hit, ...]
     explanation: tuple[str, ...] = ()  # a sentence each
     warnings: tuple[str, ...] = ()  # about the file that asked
+    opened: int = 0  # sealed sources that are shown
 
     def to_json(self) -> dict[str, Any]:
         """What `ctsearch search --json` prints."""
@@ -92,7 +97,12 @@ class Ranked:
 
 
 def search(
-    connection: Connection, collection_id: int, collection: str, question: Question, options: SearchOptions
+    connection: Connection,
+    collection_id: int,
+    collection: str,
+    question: Question,
+    options: SearchOptions,
+    key: "PseudonymKey | None" = None,
 ) -> Answer:
     """Answer a question from one collection.
 
@@ -102,6 +112,7 @@ def search(
         collection: its name.
         question: what is asked.
         options: how many, filters, unit, exclusion.
+        key: opens sealed sources; None leaves them out.
 
     Returns:
         min(k, number of matches) hits.
@@ -119,12 +130,15 @@ def search(
     ranked = rank_exactly(connection, gallery, collection, question, options.k)
     if not ranked.neighbours:
         refuse_unknown_values(connection, options.filters)
+    shown = [neighbour.volume_id for neighbour in ranked.neighbours if neighbour.volume_id is not None]
+    sources = volume_sources(connection, shown, key)
     hits = fetch_hits(
         connection,
         ranked.neighbours,
         label_source=options.filters.label_source,
         query_labels=question.labels,
         wanted=question.wording,
+        sources=sources,
     )
     return Answer(
         query=_query(question, options),
@@ -134,6 +148,7 @@ def search(
         took_ms=(time.perf_counter() - start) * 1000,
         hits=hits,
         explanation=ranked.explanation,
+        opened=sum(source.is_sealed for source in sources.values()),
     )
 
 

@@ -17,11 +17,12 @@ from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.asked_collection import choose_collection, load_collection_encoder
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
-from retrieval.named_cases import StoredCase, find_case, stored_latent, without_ending
+from retrieval.hospital_names import find_case_by_any_name, stored_name
+from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Unit
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo, Removed
-from retrieval.schema import Collection, Patient, Study
+from retrieval.schema import Collection
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
 from retrieval.search import Answer, Question, SearchOptions, search
 from retrieval.store import Store
@@ -29,7 +30,7 @@ from retrieval.store_collections import collection_named
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
-    from retrieval.deidentify import PseudonymKey, PseudonymKind
+    from retrieval.deidentify import PseudonymKey
 
 
 @contextmanager
@@ -52,11 +53,19 @@ def open_case_search(*, device: str = "cpu") -> Iterator["CaseSearch"]:
 class CaseSearch:
     """Answers about one archive. `collection` is a name everywhere; None is `choose_collection`'s choice."""
 
-    def __init__(self, engine: Engine, *, key: "PseudonymKey | None" = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        key: "PseudonymKey | None" = None,
+        device: str = "cpu",
+        actor: str = "cli",
+    ) -> None:
         self._engine = engine
         self._store = Store(engine)
         self._key = key
         self._device = device
+        self._actor = actor
         self._encoders: dict[int, Encoder] = {}
         self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
 
@@ -66,7 +75,7 @@ class CaseSearch:
         """Find the cases most like a stored one, by the latent it has.
 
         Args:
-            name: a volume's or study's name, or the name its file had before it got a pseudonym.
+            name: the archive's name of a volume or study; or the hospital's: a path, an accession, a UID.
             options: how many, filters, unit, exclusion.
             collection: where to look.
 
@@ -75,9 +84,9 @@ class CaseSearch:
         """
         info = self.collection(collection)
         with self._snapshot() as connection:
-            case = self._find(connection, name)
-            question = from_case(connection, info, case, options.filters.label_source)
-            return search(connection, info.id, info.name, question, options)
+            case = find_case_by_any_name(connection, name, self._key)
+            question = from_case(connection, info, case, options.filters.label_source, self._key)
+        return self._ask(info, question, options)
 
     def search_by_volume(
         self, path: Path, options: SearchOptions, *, collection: str | None = None
@@ -92,8 +101,7 @@ class CaseSearch:
         encoder = self.encoder(info)
         with self._snapshot() as connection:
             question, warnings = from_volume(connection, encoder, path, options.filters.label_source)
-            answer = search(connection, info.id, info.name, question, options)
-        return replace(answer, warnings=warnings)
+        return replace(self._ask(info, question, options), warnings=warnings)
 
     def search_by_text(self, text: str, options: SearchOptions, *, collection: str | None = None) -> Answer:
         """Find the cases that a sentence describes, by their volumes and by their reports.
@@ -116,17 +124,6 @@ class CaseSearch:
         """
         info = self.collection(collection)
         return self._ask(info, from_report(self.encoder(info), path), options)
-
-    def draw_answer(self, answer: Answer, path: Path) -> int:
-        """Draw a question and its hits into a PNG; returns how many hits' voxels were in reach.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        from retrieval.answer_picture import draw_answer
-
-        with self._snapshot() as connection:
-            return draw_answer(connection, answer, path)
 
     # Scores
 
@@ -152,7 +149,7 @@ class CaseSearch:
         """
         info = self.collection(collection)
         with self._snapshot() as connection:
-            case = self._find(connection, name)
+            case = find_case_by_any_name(connection, name, self._key)
             stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
         return score_latent(stored.latent, self._encoded(info, findings, prompt))
 
@@ -209,21 +206,25 @@ class CaseSearch:
         with self._snapshot() as connection:
             return list_cases(connection, filters, unit, limit)
 
-    def remove_patient(self, name: str, *, actor: str = "cli") -> Removed:
-        """Remove everything of a patient, by the stored name or the one before the pseudonym.
+    def remove_patient(self, name: str) -> Removed:
+        """Remove everything of a patient, by the archive's name or the hospital's.
 
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        return self._store.remove_patient(self._stored_name(name, Patient, "patient"), actor=actor)
+        with self._snapshot() as connection:
+            stored = stored_name(connection, name, "patient", self._key)
+        return self._store.remove_patient(stored, actor=self._actor)
 
-    def remove_study(self, name: str, *, actor: str = "cli") -> Removed:
-        """Remove everything of a study, by the stored name or the one before the pseudonym.
+    def remove_study(self, name: str) -> Removed:
+        """Remove everything of a study, by the archive's name or the hospital's.
 
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        return self._store.remove_study(self._stored_name(name, Study, "study"), actor=actor)
+        with self._snapshot() as connection:
+            stored = stored_name(connection, name, "study", self._key)
+        return self._store.remove_study(stored, actor=self._actor)
 
     def collection(self, name: str | None) -> CollectionInfo:
         """Return a collection.
@@ -247,7 +248,11 @@ class CaseSearch:
 
     def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
         with self._snapshot() as connection:
-            return search(connection, info.id, info.name, question, options)
+            answer = search(connection, info.id, info.name, question, options, self._key)
+        if answer.opened:
+            shown = [hit.volume for hit in answer.hits if hit.volume is not None]
+            self._store.audit(self._actor, "show sources", f"collection {info.name}", {"volumes": shown})
+        return answer
 
     def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
         pair = prompt_pair(prompt)
@@ -255,15 +260,6 @@ class CaseSearch:
         if asked not in self._prompts:
             self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
         return self._prompts[asked]
-
-    def _find(self, connection: Connection, name: str) -> StoredCase:
-        return find_case(connection, name, _pseudonyms(connection, name, self._key, ("volume", "study")))
-
-    def _stored_name(self, name: str, table: type[Patient] | type[Study], kind: "PseudonymKind") -> str:
-        with self._snapshot() as connection:
-            names = _pseudonyms(connection, name, self._key, (kind,))
-            stored = connection.scalars(select(table.name).where(table.name.in_([name, *names]))).all()
-        return stored[0] if len(stored) == 1 else name
 
     @property
     def store(self) -> Store:
@@ -275,14 +271,3 @@ class CaseSearch:
         """One state of the archive for all queries of an answer."""
         with self._engine.connect() as connection:
             yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
-
-def _pseudonyms(
-    connection: Connection, name: str, key: "PseudonymKey | None", kinds: Sequence["PseudonymKind"]
-) -> list[str]:
-    """What this archive would have called something of that name, in each of its datasets."""
-    if key is None:
-        return []
-    datasets = connection.scalars(select(Study.dataset).distinct()).all()
-    names = dict.fromkeys((name, without_ending(name), without_ending(Path(name).name)))
-    return [key.pseudonym(kind, dataset, each) for kind in kinds for dataset in datasets for each in names]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from encoders.errors import StorageError
+from encoders.errors import StorageError, VolumeError
 from retrieval.answer_picture import slices_at
 from retrieval.picture import Tile, draw_hits, take_slices, window_lung
 
@@ -94,7 +94,7 @@ def test_a_picture_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 
 def test_a_phantom_is_drawn_finer_than_it_is_encoded_and_a_lost_file_not_at_all(tmp_path: Path) -> None:
     slices = slices_at("phantom:5/1_a/1")
-    assert slices is not None
     assert slices.spacing_mm == (4.0, 2.0, 2.0)
     assert (slices.axial < -700).mean() > 0.1
-    assert slices_at(str(tmp_path / "gone.nii.gz")) is None
+    with pytest.raises(VolumeError, match=r"gone\.nii\.gz"):
+        slices_at(str(tmp_path / "gone.nii.gz"))
