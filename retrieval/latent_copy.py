@@ -4,7 +4,6 @@ The wire format is that of PostgreSQL's COPY documentation: a header, tuples of 
 value of each field, big-endian), a trailer. A pgvector value is (dimension, 0) as two int16, then float32.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -77,19 +76,50 @@ def copy_latents_out(
 
 
 def _blocks(collection_id: int, rows: Sequence[EmbeddingRow]) -> Iterator[bytes]:
-    dim = len(rows[0].latent)
-    latent_head = struct.pack(">ihh", 4 + 4 * dim, dim, 0)
-    row_head = struct.pack(">hiq", len(_COLUMNS), 8, collection_id)
-    for start in range(0, len(rows), _ROWS_PER_BLOCK):
-        block = rows[start : start + _ROWS_PER_BLOCK]
-        latents = np.stack([row.latent for row in block]).astype(">f4")
-        pieces = []
-        for row, latent in zip(block, latents, strict=True):
-            ids = _number(row.study_id) + _number(row.volume_id) + _number(row.report_id)
-            content = struct.pack(">i", len(row.content)) + row.content
-            pieces += [row_head, ids, content, latent_head, latent.tobytes()]
-        yield b"".join(pieces)
+    """Yield the tuples of rows, those of one layout together."""
+    layouts: dict[tuple[bool, int], list[EmbeddingRow]] = {}
+    for row in rows:
+        layouts.setdefault((row.volume_id is None, len(row.content)), []).append(row)
+    for (of_report, content_bytes), alike in layouts.items():
+        layout = _layout(len(alike[0].latent), content_bytes, of_report=of_report)
+        for start in range(0, len(alike), _ROWS_PER_BLOCK):
+            yield _packed(collection_id, alike[start : start + _ROWS_PER_BLOCK], layout)
 
 
-def _number(value: int | None) -> bytes:
-    return b"\xff\xff\xff\xff" if value is None else struct.pack(">iq", 8, value)
+def _layout(latent_dim: int, content_bytes: int, *, of_report: bool) -> np.dtype[np.void]:
+    """Return the bytes of a tuple of `_COLUMNS`: before each value its length, -1 and no value for NULL."""
+    item = [("null", ">i4"), ("item_bytes", ">i4"), ("item", ">i8")]
+    if not of_report:
+        item = [*item[1:], item[0]]
+    return np.dtype(
+        [
+            ("fields", ">i2"),
+            ("collection_bytes", ">i4"),
+            ("collection", ">i8"),
+            ("study_bytes", ">i4"),
+            ("study", ">i8"),
+            *item,
+            ("content_bytes", ">i4"),
+            ("content", f"V{content_bytes}"),
+            ("latent_bytes", ">i4"),
+            ("dim", ">i2"),
+            ("zero", ">i2"),
+            ("latent", f"({latent_dim},)>f4"),
+        ]
+    )
+
+
+def _packed(collection_id: int, rows: Sequence[EmbeddingRow], layout: np.dtype[np.void]) -> bytes:
+    packed = np.zeros(len(rows), layout)
+    packed["fields"] = len(_COLUMNS)
+    packed["collection_bytes"] = packed["study_bytes"] = packed["item_bytes"] = 8
+    packed["collection"] = collection_id
+    packed["study"] = [row.study_id for row in rows]
+    packed["null"] = -1
+    packed["item"] = [row.report_id if row.volume_id is None else row.volume_id for row in rows]
+    packed["content_bytes"] = layout["content"].itemsize
+    packed["content"] = np.frombuffer(b"".join(row.content for row in rows), layout["content"])
+    packed["dim"] = packed["latent"].shape[1]
+    packed["latent_bytes"] = 4 + 4 * packed["dim"]
+    packed["latent"] = [row.latent for row in rows]
+    return packed.tobytes()

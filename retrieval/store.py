@@ -48,6 +48,7 @@ __all__ = [
 
 _T = TypeVar("_T")
 _ATTEMPTS = 10
+_PLAN_ONCE = text("SET LOCAL plan_cache_mode = auto")  # else every row's foreign keys are planned anew
 _COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure: the same again will do
 
 
@@ -242,6 +243,7 @@ class Store:
         for attempt in range(_ATTEMPTS):
             try:
                 with database_errors(), engine.begin() as connection:
+                    connection.execute(_PLAN_ONCE)
                     return work(connection)
             except (DBAPIError, psycopg.Error) as error:
                 original = error.orig if isinstance(error, DBAPIError) else error

@@ -191,10 +191,7 @@ def _make_partition(connection: Connection, collection_id: int, latent_dim: int)
         )
     )
     connection.execute(
-        text(
-            f"ALTER TABLE {table} ADD CONSTRAINT {table}_dim CHECK (vector_dims(latent) = {latent_dim}), "
-            f"ADD CONSTRAINT {table}_collection CHECK (collection_id = {collection_id})"
-        )
+        text(f"ALTER TABLE {table} ADD CONSTRAINT {table}_dim CHECK (vector_dims(latent) = {latent_dim})")
     )
     connection.execute(
         text(f"ALTER TABLE embedding ATTACH PARTITION {table} FOR VALUES IN ({collection_id})")

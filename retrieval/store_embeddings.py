@@ -33,8 +33,9 @@ def save_embeddings(connection: Connection, collection: CollectionInfo, rows: Se
         SearchError: the collection was dropped meanwhile.
         DatabaseError: others write the same items without end.
     """
-    for row in rows:
-        _check(collection, row)
+    if not rows:
+        return
+    _check(collection, rows)
     distinct = {(row.volume_id, row.report_id): row for row in rows}
     ordered = [distinct[key] for key in sorted(distinct, key=lambda key: (key[0] or 0, key[1] or 0))]
     for _ in range(_ATTEMPTS):
@@ -81,23 +82,26 @@ def known_content(
     return {item_id: bytes(content) for item_id, content in rows}
 
 
-def _check(collection: CollectionInfo, row: EmbeddingRow) -> None:
-    latent = np.asarray(row.latent)
-    what = f"the latent of {_item(row)}"
-    if (row.volume_id is None) == (row.report_id is None):
-        raise InputError(f"{what} must be of one volume or of one report")
-    if latent.shape != (collection.latent_dim,):
-        raise InputError(
-            f"{what} has shape {latent.shape}, the collection {collection.name!r} takes "
-            f"{collection.latent_dim} numbers: encode with the encoder that made it"
-        )
-    length = float(np.linalg.norm(latent.astype(np.float64)))
-    if not abs(length - 1) <= _UNIT_TOLERANCE:  # not, so that NaN is refused
-        raise InputError(f"{what} has length {length:.3g} and not 1: check the encoder's weights")
-    if len(row.content) > _MAX_CONTENT_BYTES:
-        raise InputError(
-            f"{what} has a content digest of {len(row.content)} bytes, at most {_MAX_CONTENT_BYTES}"
-        )
+def _check(collection: CollectionInfo, rows: Sequence[EmbeddingRow]) -> None:
+    for row in rows:
+        if (row.volume_id is None) == (row.report_id is None):
+            raise InputError(f"the latent of {_item(row)} must be of one volume or of one report")
+        if row.latent.shape != (collection.latent_dim,):
+            raise InputError(
+                f"the latent of {_item(row)} has shape {row.latent.shape}, {collection.name!r} takes "
+                f"{collection.latent_dim} numbers: encode with the encoder that made the collection"
+            )
+        if not 1 <= len(row.content) <= _MAX_CONTENT_BYTES:
+            raise InputError(
+                f"the latent of {_item(row)} has a content digest of {len(row.content)} bytes, "
+                f"and not 1 to {_MAX_CONTENT_BYTES}"
+            )
+    latents_NL = np.stack([row.latent for row in rows])
+    length_N = np.sqrt(np.einsum("nl,nl->n", latents_NL, latents_NL))
+    wrong = np.flatnonzero(~(np.abs(length_N - 1) <= _UNIT_TOLERANCE))  # not, so that NaN is refused
+    if len(wrong):
+        row, length = rows[wrong[0]], length_N[wrong[0]]
+        raise InputError(f"the latent of {_item(row)} has length {length:.3g} and not 1: check the encoder")
 
 
 def _item(row: EmbeddingRow) -> str:

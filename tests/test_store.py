@@ -308,7 +308,7 @@ def test_the_database_itself_refuses_a_latent_of_another_dimension(
 @pytest.mark.parametrize(
     ("latent", "message"),
     [
-        (np.array([1.0], np.float32), r"shape \(1,\), the collection 'chest' takes 4"),
+        (np.array([1.0], np.float32), r"shape \(1,\), 'chest' takes 4 numbers"),
         (np.array([np.nan, 0, 0, 0], np.float32), "length nan and not 1"),
         (np.array([2.0, 0, 0, 0], np.float32), "length 2 and not 1"),
         (np.zeros(DIM, np.float32), "length 0 and not 1"),
