@@ -43,11 +43,11 @@ _TOLD = re.compile(
 )
 _AGED = re.compile(r"(?P<comma>,?)\s(?:(?:is|was) )?(?:an? )?\d{1,3}[\s-]?(?:years?|yrs?|y/?o)\b")
 _DEGREE = re.compile(
-    r"(?P<comma>,?)\s*\b(?:M\.\s?D\.|MD|Ph\.\s?D\.|PhD|FRCR|FRCPC|FACR|MBBS|RN|PA-C)(?![\w-])"
+    r"(?P<comma>,?)\s{0,2}\b(?:M\.\s?D\.|MD|Ph\.\s?D\.|PhD|FRCR|FRCPC|FACR|MBBS|RN|PA-C)(?![\w-])"
 )
 _LONGEST_NAME = 80  # characters
 _MOST_WORDS = 4
-_REPEATED = re.compile(r"(?:\b[^\W\d_]\.\s?)*\[name\](?:(?:,?\s|-)(?:[^\W\d_]\.\s?)*\[name\])*")
+_REPEATED = re.compile(r"(?:\b[^\W\d_]\.\s?){0,3}\[name\](?:(?:,?\s|-)(?:[^\W\d_]\.\s?){0,3}\[name\])*")
 
 
 @dataclass(frozen=True, slots=True)

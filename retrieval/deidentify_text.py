@@ -18,10 +18,10 @@ _TELLING = re.compile(
 _SHORTEST_KNOWN = 4  # characters: a shorter identifier could be any number of a report
 
 _URL = re.compile(r"\b(?:https?://|www\.)[^\s<>\"')\]]+", re.IGNORECASE)
-_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
+_EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}\b")
 _UID = re.compile(r"(?<![\w.])[0-2](?:\.\d+){5,}(?![\w.]*\w)")
 _NUMBER_MARK = r"\s*(?:no|nr|num|number|numarası|id|code|#)?\.?\s*[:#=]?\s*"
-_CODE = r"(?:\d{2,4}(?: \d{2,4}){1,3}|(?=[\w./-]*\d)\w(?:[\w./-]*\w)?)\b"
+_CODE = r"(?:\d{2,4}(?: \d{2,4}){1,3}|(?=[\w./-]{0,40}\d)\w(?:[\w./-]{0,40}\w)?)\b"
 _LABELLED_ID = re.compile(
     r"\b(?P<label>(?:mrn|m\.r\.n\.?|(?:medical|hospital|health|patient|chart) ?(?:record|file|id|identifier"
     r"|number)|pat\.?-?id|patient id|accession|acc|ssn|social security|nhs|insurance|policy|passport"
@@ -32,10 +32,12 @@ _LABELLED_ID = re.compile(
 _NUMBERED_ID = re.compile(
     r"\b(?P<label>(?:case|file|order|exam(?:ination)?|study|record|protocol|request|visit|encounter|account"
     r"|report|specimen|folder|dosya)\s*(?:no|nr|number|id|#)\.?\s*[:#=]?\s*)"
-    r"(?P<code>(?=[\w./-]*\d{3})[\w](?:[\w./-]*[\w])?)",
+    r"(?P<code>(?=[\w./-]{0,40}\d{3})\w(?:[\w./-]{0,40}\w)?)",
     re.IGNORECASE,
 )
-_ID = re.compile(r"\b(?P<label>id\s*[:#=]\s*)(?P<code>(?=[\w./-]*\d{3})\w(?:[\w./-]*\w)?)", re.IGNORECASE)
+_ID = re.compile(
+    r"\b(?P<label>id\s*[:#=]\s*)(?P<code>(?=[\w./-]{0,40}\d{3})\w(?:[\w./-]{0,40}\w)?)", re.IGNORECASE
+)
 _LONG_NUMBER = re.compile(
     r"(?<![\w.,])\d{3}-\d{2}-\d{4}(?![\w-])|(?<![\w.,])(?:[A-Za-z]{1,4}[-_]?)?\d{6,}(?!\w|\.\d)"
     r"|(?<![\w.,])[A-Z]{1,4}[-_]?\d{5}(?!\w|\.\d)"
@@ -47,7 +49,7 @@ _PHONE = re.compile(
     r"|\d{3}[.-]\d{3}[.-]\d{4}|0\d{2,4}[\s/-]\d{3}[\s-]?\d{2}[\s-]?\d{2}|\d{3}-\d{4}(?=\W*$))(?![\w.]*\d)",
     re.IGNORECASE,
 )
-_CAPITAL = r"[A-ZÀ-ÖØ-ÞĞİŞ][\w'’-]*"
+_CAPITAL = r"[A-ZÀ-ÖØ-ÞĞİŞ][\w'’-]{0,40}"  # bounded: no text makes a search take forever
 _STREET = (
     r"(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Way|Square|Place|Parkway|Highway"
     r"|Hwy)"
@@ -56,7 +58,7 @@ _TOWN = rf"(?:,\s\d{{4,5}}\s{_CAPITAL})?"
 _ADDRESS = re.compile(
     rf"(?<![\w.])\d{{1,5}}[A-Za-z]?,? (?:{_CAPITAL}\.? ){{1,3}}{_STREET}\b{_TOWN}"
     rf"|\b{_CAPITAL}(?:straße|strasse|str\.|gasse|weg|platz) \d{{1,4}}[a-z]?\b{_TOWN}"
-    rf"|\b(?:{_CAPITAL} )+(?:Caddesi|Cad\.|Sokak|Sok\.|Mahallesi|Mah\.)(?:,? No:? ?\d+(?:/\d+)?)?"
+    rf"|\b(?:{_CAPITAL} ){{1,4}}(?:Caddesi|Cad\.|Sokak|Sok\.|Mahallesi|Mah\.)(?:,? No:? ?\d+(?:/\d+)?)?"
     rf"|\b(?:{_CAPITAL},?\s)?[A-Z]{{2}}\s\d{{5}}(?:-\d{{4}})?\b|\bP\.?\s?O\.? Box \d+\b"
 )
 _INSTITUTION = re.compile(

@@ -17,6 +17,7 @@ _DEGREE = (
     r"(?:significant(?:ly)?|obvious(?:ly)?|evident|interval|appreciable|remarkable|notable|clear(?:ly)?|relevant"
     r"|substantial(?:ly)?|major|marked(?:ly)?|apparent|definite|dimensional|size|any|much|other|gross)"
 )
+LONGEST_SENTENCE = 2000  # characters: anything longer is no sentence, and denies and affirms at once
 _EARLIER = r"(?:previous|prior|old|earlier|last)"
 _NOT_ASSESSED = (
     r"(?:excluded?|ruled? out|evaluated?(?! in favou?r)|assess(?:ed)?|characteri[sz]ed?"
@@ -109,6 +110,8 @@ def is_denial(sentence: str) -> bool:
     """
     text = _PSEUDO_CUES.sub(lambda match: "~" * len(match[0]), " ".join(sentence.lower().split()))
     text = _ORDINARY_NODES.sub(" ", text) if "patholog" in text else text
+    if len(text) > LONGEST_SENTENCE:
+        return False
     gone = _NOW_GONE.search(text)
     if gone is not None:
         return not _affirms(text[gone.end() :], None)
