@@ -16,8 +16,9 @@ def contrastive_loss(
         volume_BL: unit latents of volumes.
         text_BL: unit latents of texts; text i belongs to volume i.
         log_temperature: the cosines are multiplied by its exponential.
-        matches_BB: True where text i (row) is as true of volume j (column): a report of
-            the same words, a sentence that fits both. Rows share their weight evenly over what matches. None: text i matches volume i alone.
+        matches_BB: True where text i (row) is as true of volume j (column): a report of the same words, a
+            sentence that fits both. Rows share their weight evenly over what matches. None: text i matches
+            volume i alone.
 
     Returns:
         The loss, a scalar.

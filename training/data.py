@@ -44,7 +44,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B pairs as tensors; the `matches` are those of `contrastive.contrastive_loss`, labels in CT-RATE's order."""
+    """B pairs as tensors; the `matches` are those of `contrastive_loss`, labels in CT-RATE's order."""
 
     volume_BCDHW: Tensor
     report_ids_BT: Tensor

@@ -10,9 +10,10 @@ import torch
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT, PROMPTS
 from encoders.encoder import Encoder
+from encoders.errors import ConfigError
 from encoders.reports import ReportSections
 from encoders.volumes import grid_from_hounsfield
-from retrieval.datasets.phantom import draw_volume, find_scan, phantom_cohort
+from retrieval.datasets.phantom import TRAINING_SEEDS, draw_volume, find_scan, phantom_cohort
 from retrieval.datasets.phantom.scan import PhantomScan, Reconstruction
 from retrieval.metrics import auroc, label_iou, label_overlap_at_k, label_overlap_at_random, recall_at_k
 
@@ -65,7 +66,15 @@ class EncodedCohort:
 
 
 def encode_cohort(encoder: Encoder, scans: int, seed: int) -> EncodedCohort:
-    """Draw a cohort and encode all its volumes and reports."""
+    """Draw a cohort and encode all its volumes and reports.
+
+    Raises:
+        ConfigError: the cohort is one that encoders are trained on.
+    """
+    if seed in TRAINING_SEEDS:
+        raise ConfigError(
+            f"encoders are trained on phantoms of seed {seed}; choose one below {TRAINING_SEEDS.start}"
+        )
     cases = list(phantom_cohort(scans, seed))
     uris = [(number, v.file.uri) for number, case in enumerate(cases) for v in case.volumes if v.file]
     volume_latents = np.concatenate(

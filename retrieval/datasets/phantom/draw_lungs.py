@@ -94,7 +94,7 @@ def draw_consolidation(chest: Chest, finding: Finding) -> None:
     """Dense patches that hide the vessels; bronchi drawn later stay open in them (air bronchogram)."""
     for lesion in finding.lesions:
         patch, window = _patch(chest, lesion, roughness=0.30)
-        chest.lung_canvas.blend(0.96 * patch, 32.0, window)
+        chest.lung_canvas.blend(patch, 32.0, window)
 
 
 def draw_nodules(chest: Chest, finding: Finding) -> None:
