@@ -23,13 +23,13 @@ _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 def print_answer(answer: "Answer", title: str) -> None:
     """Print the hits of a search; `title` says what was asked."""
-    print_hits(answer.hits, f"{title} · collection {answer.collection} · {_how(answer)}")
+    print_hits(answer.hits, f"{title}\n{answer.collection}, {_how(answer)}")
 
 
 def print_hits(hits: Sequence["Hit"], title: str, *, score: str = "Score") -> None:
     """Print hits, best first; `score` says what the figure is."""
     console = _console()
-    console.print(Text(printable(title)))
+    console.print(*(Text(printable(line)) for line in title.splitlines()), sep="\n")
     if not hits:
         console.print(Text("No case matches."))
         return
@@ -128,6 +128,9 @@ def _case(hit: "Hit") -> Group:
     names = Text(printable(hit.study), style="bold")
     names.append(f"  {printable(hit.volume or 'report only')}", style="not bold dim")
     lines = [names]
+    source = printable(str(hit.metadata.get("source", "")).partition("#")[0])
+    if source and (hit.volume or "") not in source:
+        lines.append(Text(source, style="dim"))
     if hit.shared_labels:
         lines.append(Text(f"shares {', '.join(hit.shared_labels)}", style="cyan"))
     others = ", ".join(label for label in hit.labels if label not in hit.shared_labels)
