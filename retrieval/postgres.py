@@ -156,6 +156,9 @@ def _remote_connect(address: dict[str, Any]) -> Callable[[], psycopg.Connection[
 
 
 def _set_up(connection: psycopg.Connection[Any], _: ConnectionPoolEntry) -> None:
+    connection.prepare_threshold = (
+        None  # every statement is planned for its values, an array's length included
+    )
     connection.autocommit = True
     try:
         connection.execute("SET plan_cache_mode = force_custom_plan")

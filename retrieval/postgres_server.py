@@ -181,6 +181,8 @@ class EmbeddedServer:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True
+        except OSError as error:  # a network disk without locks
+            raise self._unusable(error) from error
         finally:
             os.close(descriptor)
         return False

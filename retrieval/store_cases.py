@@ -4,6 +4,7 @@ Every statement takes a whole batch, writes what differs and nothing else, and d
 keys: two indexers on one archive wait for each other instead of locking each other out.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 from psycopg import errors
@@ -138,39 +139,39 @@ def _save_labels(
     connection: Connection, cases: Sequence[Case], study_ids: Mapping[StudyKey, int]
 ) -> set[int]:
     """Make the labels of each (study, source) those given; return the studies where one was another."""
-    labels = {
-        (study_ids[storable(case.dataset), storable(case.study)], name, case.label_source): present
-        for case in cases
-        for name, present in case.labels.items()
-    }
-    if not labels:
+    said: dict[tuple[int, str], dict[str, bool]] = {}
+    for case in cases:
+        if case.labels:
+            study_id = study_ids[storable(case.dataset), storable(case.study)]
+            said.setdefault((study_id, case.label_source), {}).update(case.labels)
+    if not said:
         return set()
-    given = {
-        "studies": [study_id for study_id, _, _ in labels],
-        "names": [name for _, name, _ in labels],
-        "sources": [source for _, _, source in labels],
-        "present": list(labels.values()),
-    }
-    rows = connection.execute(text(_REPLACE_LABELS), given)
-    return set(rows.scalars())
+    given = [
+        {"study_id": study_id, "source": source, "labels": labels}
+        for (study_id, source), labels in said.items()
+    ]
+    values = {"given": json.dumps(given), "studies": sorted({study_id for study_id, _ in said})}
+    return set(connection.execute(text(_REPLACE_LABELS), values).scalars())
 
 
 _REPLACE_LABELS = """
-WITH given AS (
-    SELECT * FROM unnest(CAST(:studies AS bigint[]), CAST(:names AS text[]), CAST(:sources AS text[]),
-        CAST(:present AS boolean[])) AS given (study_id, abnormality, source, present)
+WITH spoken AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(CAST(:given AS jsonb))
+        AS spoken (study_id bigint, source text, labels jsonb)
+), given AS MATERIALIZED (
+    SELECT study_id, key AS abnormality, source, value::boolean AS present FROM spoken, jsonb_each(labels)
 ), vanished AS (
     DELETE FROM label AS old
-    USING (SELECT DISTINCT study_id, source FROM given) AS spoken
-    WHERE old.study_id = spoken.study_id AND old.source = spoken.source AND NOT EXISTS (
-        SELECT FROM given WHERE given.study_id = old.study_id AND given.source = old.source
-            AND given.abnormality = old.abnormality
-    )
+    USING spoken
+    WHERE old.study_id = ANY(:studies) AND old.study_id = spoken.study_id AND old.source = spoken.source
+        AND NOT jsonb_exists(spoken.labels, old.abnormality)
     RETURNING old.study_id
 ), written AS (
     INSERT INTO label AS stored (study_id, abnormality, source, present)
     SELECT study_id, abnormality, source, given.present
-    FROM given LEFT JOIN label AS old USING (study_id, abnormality, source)
+    FROM given
+    LEFT JOIN (SELECT * FROM label WHERE study_id = ANY(:studies)) AS old
+        USING (study_id, abnormality, source)
     WHERE old.present IS DISTINCT FROM given.present
     ORDER BY study_id, abnormality, source
     ON CONFLICT (study_id, abnormality, source) DO UPDATE SET present = excluded.present

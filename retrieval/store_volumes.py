@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
@@ -50,15 +51,12 @@ def save_volumes(
     given = _distinct(cases, study_ids)
     if not given:
         return SavedVolumes(ids={}, new=frozenset(), changed=frozenset(), changed_studies=frozenset())
+    rows = [
+        {"study_id": study_id, "dataset": dataset, "name": name, **_acquired(volume.acquisition)}
+        for (dataset, name), (study_id, volume) in given.items()
+    ]
+    written = connection.execute(text(_SAVE), {"rows": json.dumps(rows)}).all()
     keys = {"datasets": [dataset for dataset, _ in given], "names": [name for _, name in given]}
-    acquisitions = [volume.acquisition for _, volume in given.values()]
-    written = connection.execute(
-        text(_SAVE),
-        keys
-        | {"studies": [study_id for study_id, _ in given.values()]}
-        | {"silent": [acquisition == Acquisition() for acquisition in acquisitions]}
-        | {column: [_value(acquisition, column) for acquisition in acquisitions] for column in _COLUMNS},
-    ).all()
     changed = frozenset(volume_id for volume_id, _, is_new in written if not is_new)
     if changed:
         connection.execute(text(_FOLLOW_STUDY), {"volumes": sorted(changed)})
@@ -131,13 +129,18 @@ def _distinct(
     return given
 
 
-def _value(acquisition: Acquisition, column: str) -> str | float | None:
-    value = getattr(acquisition, column)
-    if column == "other":
-        return json.dumps({storable(str(name)): storable(str(said)) for name, said in value.items()})
+def _acquired(acquisition: Acquisition) -> dict[str, Any]:
+    if acquisition == Acquisition():
+        return {"silent": True, "other": {}}
+    return {"silent": False} | {column: _plain(getattr(acquisition, column)) for column in _COLUMNS}
+
+
+def _plain(value: str | float | Mapping[str, str] | None) -> Any:
+    if isinstance(value, Mapping):
+        return {storable(str(name)): storable(str(said)) for name, said in value.items()}
     if isinstance(value, str):
         return storable(value)
-    return None if value is None or not math.isfinite(value) else float(value)
+    return value if value is None or math.isfinite(value) else None
 
 
 def _listed(pattern: str) -> str:
@@ -148,9 +151,8 @@ _SAVE = f"""
 INSERT INTO volume AS stored (study_id, dataset, name, {_listed("{column}")})
 SELECT given.study_id, given.dataset, given.name,
     {_listed("CASE WHEN given.silent AND old.id IS NOT NULL THEN old.{column} ELSE given.{column} END")}
-FROM unnest(CAST(:studies AS bigint[]), CAST(:datasets AS text[]), CAST(:names AS text[]),
-    CAST(:silent AS boolean[]), {_listed("CAST(:{column} AS {type}[])")})
-    AS given (study_id, dataset, name, silent, {_listed("{column}")})
+FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+    AS given (study_id bigint, dataset text, name text, silent boolean, {_listed("{column} {type}")})
 LEFT JOIN volume AS old ON old.dataset = given.dataset AND old.name = given.name
 WHERE old.id IS NULL OR old.study_id <> given.study_id OR NOT given.silent
     AND ({_listed("old.{column}")}) IS DISTINCT FROM ({_listed("given.{column}")})
