@@ -8,11 +8,18 @@ if TYPE_CHECKING:
     from retrieval.filters import Filters
 
 LabelOption = Annotated[
-    list[str] | None, typer.Option("--label", help="A finding that is known to be present; repeat for more.")
+    list[str] | None,
+    typer.Option(
+        "--label", metavar="FINDING", help="A finding that is known to be present; repeat for more."
+    ),
 ]
 WithoutLabelOption = Annotated[
     list[str] | None,
-    typer.Option("--without-label", help="A finding that is known to be absent; unknown is not absent."),
+    typer.Option(
+        "--without-label",
+        metavar="FINDING",
+        help="A finding that is known to be absent; unknown is not absent.",
+    ),
 ]
 LabelSourceOption = Annotated[
     str | None,
@@ -23,14 +30,19 @@ LabelSourceOption = Annotated[
 SexOption = Annotated[str | None, typer.Option(metavar="F|M", help="The patient's sex.")]
 AgeOption = Annotated[
     str | None,
-    typer.Option(
-        metavar="40:70", help="Years, both included; 40: and :70 are open. 90 and more count as 90."
-    ),
+    typer.Option(metavar="40:70", help="Years, both included; 40: and :70 are open."),
 ]
-ManufacturerOption = Annotated[str | None, typer.Option(help="Of the scanner: the whole name, in any case.")]
-SplitOption = Annotated[str | None, typer.Option(help="A data set's split, such as train or valid.")]
+ManufacturerOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Of the scanner: the whole name, in any case.")
+]
+SplitOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A data set's split, such as train or valid.")
+]
 DatasetOption = Annotated[
-    str | None, typer.Option(help="Where the case is from: ct-rate, rad-chestct, folder, dicom, phantom.")
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Where the case is from: ct-rate, rad-chestct, folder, dicom, phantom."
+    ),
 ]
 
 

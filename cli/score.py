@@ -27,20 +27,23 @@ if TYPE_CHECKING:
 
 def score(
     volume: Annotated[
-        Path | None, typer.Option(help="A CT: NIfTI, NRRD, or a folder with one DICOM series.")
+        Path | None,
+        typer.Option(metavar="PATH", help="A CT: NIfTI, NRRD, or a folder with one DICOM series."),
     ] = None,
-    case: Annotated[str | None, typer.Option(help="A stored volume or study.")] = None,
+    case: Annotated[str | None, typer.Option(metavar="NAME", help="A stored volume or study.")] = None,
     finding: Annotated[
-        list[str] | None, typer.Option(help="Any finding in words; repeat for more. Else the 18.")
+        list[str] | None,
+        typer.Option(metavar="WORDS", help="Any finding in words; repeat for more. Else the 18."),
     ] = None,
     prompt: Annotated[
         str,
         typer.Option(help='A known prompt, or a sentence: "There is [no] {}." The negation is in brackets.'),
     ] = DEFAULT_PROMPT,
     collection: Annotated[
-        str | None, typer.Option(help="Whose latents and encoder; `default`, or the only one there is.")
+        str | None,
+        typer.Option(metavar="NAME", help="Whose latents and encoder; `default`, or the only one there is."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Without a case: how many cases a finding.")] = 10,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="Without a case: how many cases a finding.")] = 10,
     label: LabelOption = None,
     without_label: WithoutLabelOption = None,
     label_source: LabelSourceOption = None,
@@ -50,7 +53,7 @@ def score(
     split: SplitOption = None,
     dataset: DatasetOption = None,
     unit: UnitOption = "study",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Print how likely findings are in a case; with --finding alone, the cases that show it most."""

@@ -31,14 +31,15 @@ Asked = tuple[Literal["volume", "case", "text", "report"], str]
 
 def search(
     volume: Annotated[
-        Path | None, typer.Option(help="A CT: NIfTI, NRRD, or a folder with one DICOM series.")
+        Path | None,
+        typer.Option(metavar="PATH", help="A CT: NIfTI, NRRD, or a folder with one DICOM series."),
     ] = None,
-    case: Annotated[str | None, typer.Option(help="A stored volume or study.")] = None,
-    text: Annotated[str | None, typer.Option(help="A finding or a few, in words.")] = None,
-    report: Annotated[Path | None, typer.Option(help="A text file with a report.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many hits.")] = 10,
+    case: Annotated[str | None, typer.Option(metavar="NAME", help="A stored volume or study.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="WORDS", help="A finding or a few, in words.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="A text file with a report.")] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many hits.")] = 10,
     collection: Annotated[
-        str | None, typer.Option(help="Where to look; `default`, or the only one there is.")
+        str | None, typer.Option(metavar="NAME", help="Where to look; `default`, or the only one there is.")
     ] = None,
     label: LabelOption = None,
     without_label: WithoutLabelOption = None,
@@ -58,8 +59,10 @@ def search(
     engine: Annotated[
         str, typer.Option(metavar="auto|pgvector", help="What ranks; pgvector is always exact.")
     ] = "auto",
-    png: Annotated[Path | None, typer.Option(help="Draw the question and its hits into this file.")] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
+    png: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Draw the question and its hits into this file.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
     explain: Annotated[
         bool, typer.Option("--explain", help="Say on stderr how the hits were found.")
     ] = False,

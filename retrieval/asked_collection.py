@@ -52,3 +52,19 @@ def load_collection_encoder(collection: CollectionInfo, device: str = "cpu") -> 
             f"{collection.encoder} is now ({now}): put that one back, or index again into another collection"
         )
     return encoder
+
+
+def check_preprocessing(collection: CollectionInfo, encoder: "Encoder") -> None:
+    """Refuse to compare a volume prepared by this version with volumes that were prepared otherwise.
+
+    Raises:
+        SearchError: the collection was made with other preprocessing or another grid.
+    """
+    from encoders.volumes import preprocessing_digest
+
+    of_volumes, _, _ = collection.preprocessing_digest.partition("/")  # the rest is about texts
+    if of_volumes != preprocessing_digest(encoder.grid):
+        raise SearchError(
+            f"the collection {collection.name!r} was made with the preprocessing of another version: no new "
+            "volume can be compared with it; index the archive again into another collection"
+        )

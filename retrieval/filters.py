@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from encoders.errors import SearchError
 from retrieval.cases import Sex
 from retrieval.findings import abnormality_named
+from retrieval.records import storable
 from retrieval.schema import Label, Study, Volume
 
 LabelSource = Literal["manual", "extractor", "zero_shot"]
@@ -52,6 +53,9 @@ class Filters:
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", _findings(self.labels))
         object.__setattr__(self, "without_labels", _findings(self.without_labels))
+        for name in ("manufacturer", "split", "dataset"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else storable(value))
         both = [name for name in self.labels if name in self.without_labels]
         if both:
             raise SearchError(f"{both[0]} is asked for both present and absent: no case can match")

@@ -1,7 +1,6 @@
 """What is shown of the cases found: labels, report, acquisition. Four queries, however many hits."""
 
-from collections.abc import Collection as Names
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +54,7 @@ def fetch_hits(
     neighbours: Sequence[Neighbour],
     *,
     label_source: LabelSource | None,
-    query_labels: Names[str],
+    query_labels: Collection[str],
     wanted: Wording,
     sources: Mapping[int, Source],
 ) -> tuple[Hit, ...]:
@@ -102,7 +101,7 @@ def fetch_hits(
 
 
 def present_labels(
-    connection: Connection, study_ids: Names[int], label_source: LabelSource | None
+    connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
 ) -> dict[int, tuple[str, ...]]:
     """Return each study's findings known to be present, in the order of `ABNORMALITIES`."""
     rows = effective_labels(label_source).where(among(Label.study_id, study_ids))
@@ -126,19 +125,19 @@ def _source(source: Source | None) -> dict[str, str]:
     return {} if source is None else {"source": source.uri}
 
 
-def _studies(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
+def _studies(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
     rows = select(Study.id, Study.dataset, Study.split, Study.day, Patient.name.label("patient"))
     joined = rows.join(Patient, Patient.id == Study.patient_id).where(among(Study.id, ids))
     return {row["id"]: row for row in connection.execute(joined).mappings()}
 
 
-def _volumes(connection: Connection, ids: Names[int]) -> dict[int, RowMapping]:
+def _volumes(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
     columns = [getattr(Volume, name) for name in ACQUISITION]
     rows = connection.execute(select(Volume.id, *columns).where(among(Volume.id, ids)))
     return {row["id"]: row for row in rows.mappings()}
 
 
-def _reports(connection: Connection, study_ids: Names[int]) -> dict[int, list[RowMapping]]:
+def _reports(connection: Connection, study_ids: Collection[int]) -> dict[int, list[RowMapping]]:
     rows = (
         select(Report.id, Report.study_id, Report.findings, Report.impression)
         .where(among(Report.study_id, study_ids))

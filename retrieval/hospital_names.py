@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from encoders.errors import SearchError
 from retrieval.named_cases import StoredCase, find_case, without_ending
 from retrieval.neighbours import among
+from retrieval.records import storable
 from retrieval.schema import Patient, Study
 from retrieval.sources import Identified, find_identified
 
@@ -26,6 +27,7 @@ def find_case_by_any_name(connection: Connection, name: str, key: "PseudonymKey 
     Raises:
         SearchError: there is none, or more than one.
     """
+    name = storable(name)
     try:
         return find_case(connection, name, _pseudonyms(connection, name, key, ("volume", "study")))
     except SearchError:
@@ -46,6 +48,7 @@ def stored_name(
     Raises:
         SearchError: it leads to more than one.
     """
+    name = storable(name)
     table = Patient if kind == "patient" else Study
     names = [name, *_pseudonyms(connection, name, key, (kind,))]
     stored = connection.scalars(select(table.name).where(table.name.in_(names))).all()

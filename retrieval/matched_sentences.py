@@ -14,6 +14,8 @@ _SHOWN = 2  # sentences a hit
 _SHARE_OF_BEST = 0.5  # a second sentence is shown if it matches at least half as well as the first
 _BY_LOG_LENGTH = 1  # ts_rank's flag: divide by 1 + log(words), or the longest sentence would always win
 _SHORTEST_WORD = 3
+_LONGEST_WORD = 60
+_MOST_WORDS = 300  # of a question; a long report has no more that count
 _SAY_NOTHING = frozenset(
     re.findall(
         r"\w+",
@@ -80,5 +82,5 @@ def _best(found: Sequence[tuple[str, bool, float]]) -> tuple[str, ...]:
 
 def _words(texts: Iterable[str]) -> tuple[str, ...]:
     found = re.findall(r"[a-z0-9]+", " ".join(texts).lower())
-    singular = (word.removesuffix("s") for word in found if len(word) >= _SHORTEST_WORD)
-    return tuple(dict.fromkeys(word for word in singular if word not in _SAY_NOTHING))
+    singular = (word.removesuffix("s") for word in found if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
+    return tuple(dict.fromkeys(word for word in singular if word not in _SAY_NOTHING))[:_MOST_WORDS]

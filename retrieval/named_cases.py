@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
 from retrieval.neighbours import Latent
+from retrieval.records import storable
 from retrieval.schema import Patient, Report, SourceFile, Study, Volume, embedding
 
 LatentKind = Literal["volume", "report"]
@@ -68,6 +69,7 @@ def find_case(connection: Connection, name: str, pseudonyms: Sequence[str] = ())
     Raises:
         SearchError: there is none, or more than one dataset has one.
     """
+    name = storable(name)
     for candidate in dict.fromkeys((name, without_ending(name), *pseudonyms)):
         dataset, slash, rest = candidate.partition("/")
         found = _named(connection, candidate) or (_named(connection, rest, dataset) if slash else [])

@@ -18,7 +18,7 @@ from retrieval.matched_sentences import wording
 from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
 from retrieval.negation import is_denial
 from retrieval.neighbours import Latent
-from retrieval.records import CollectionInfo
+from retrieval.records import CollectionInfo, storable
 from retrieval.search import Question
 from retrieval.sentences import split_report, split_text
 from retrieval.sources import volume_sources
@@ -112,7 +112,7 @@ def encode_volume(encoder: "Encoder", path: Path) -> tuple[Latent, tuple[str, ..
 
     prepared = prepare_volume(path, grid=encoder.grid)
     latent: Latent = encoder.encode_volumes(prepared.volume_DHW[None, None]).numpy()[0]
-    return latent, prepared.warnings
+    return _finite(latent, path.name), prepared.warnings
 
 
 def volume_file(path: Path) -> VolumeFile:
@@ -137,6 +137,7 @@ def from_text(encoder: "Encoder", text: str) -> Question:
     """
     if not text.strip():
         raise SearchError("the text is empty; describe a finding, as in --text 'bilateral pleural effusion'")
+    text = storable(text)
     marked = [(sentence, is_denial(sentence)) for sentence in split_text(text)]
     return Question(
         asked={"kind": "text", "text": text},
@@ -214,7 +215,12 @@ def _decoded(path: Path) -> str:
 
 
 def _encode_text(encoder: "Encoder", text: str | ReportSections) -> Latent:
-    latent: Latent = np.asarray(encoder.encode_reports([text]).numpy()[0], np.float32)
+    return _finite(np.asarray(encoder.encode_reports([text]).numpy()[0], np.float32), "the text")
+
+
+def _finite(latent: Latent, of: str) -> Latent:
+    if not np.isfinite(latent).all():
+        raise SearchError(f"the latent of {of} is not finite: check the encoder's weights")
     return latent
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Exclusion = Literal["same-study", "same-patient", "none"]
 EngineName = Literal["faiss", "pgvector"]
+_MOST_ROWS = 2**31  # more than any archive holds, and still a number that Postgres takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +164,7 @@ def rank_exactly(
     kinds = kinds_asked(latent_kinds(connection, gallery.collection_id), question.kind)
     if not kinds:
         raise SearchError(f"the collection {collection!r} is empty; put cases into it with `ctsearch index`")
+    k = min(k, _MOST_ROWS)
     depth = k if len(kinds) == 1 else max(k, FUSION_DEPTH)
     rankings, explanation = [], []
     for kind in kinds:

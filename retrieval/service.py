@@ -14,7 +14,11 @@ from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
-from retrieval.asked_collection import choose_collection, load_collection_encoder
+from retrieval.asked_collection import (
+    check_preprocessing,
+    choose_collection,
+    load_collection_encoder,
+)
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
@@ -95,10 +99,11 @@ class CaseSearch:
 
         Raises:
             VolumeError: it cannot be read as a CT in Hounsfield units.
-            SearchError: the collection is not there or empty.
+            SearchError: the collection is not there, empty, or of other preprocessing.
         """
         info = self.collection(collection)
         encoder = self.encoder(info)
+        check_preprocessing(info, encoder)
         with self._snapshot() as connection:
             question, warnings = from_volume(connection, encoder, path, options.filters.label_source)
         return replace(self._ask(info, question, options), warnings=warnings)
@@ -170,6 +175,7 @@ class CaseSearch:
         """
         info = self.collection(collection)
         prompts = self._encoded(info, findings, prompt)
+        check_preprocessing(info, self.encoder(info))
         latent, warnings = encode_volume(self.encoder(info), path)
         return replace(score_latent(latent, prompts), warnings=warnings)
 

@@ -44,6 +44,7 @@ def fill(
     collection: str = "default",
     encoder: str = "tiny",
     encoder_digest: str = "e" * 64,
+    preprocessing_digest: str = "p" * 64,
     dim: int = 4,
 ) -> CollectionInfo:
     """Store cases, and latents by volume name and by study name (of its report), made unit length."""
@@ -53,7 +54,7 @@ def fill(
         collection,
         encoder=encoder,
         encoder_digest=encoder_digest,
-        preprocessing_digest="p" * 64,
+        preprocessing_digest=preprocessing_digest,
         latent_dim=dim,
     )
     of_volumes, of_reports = volumes or {}, reports or {}

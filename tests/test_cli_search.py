@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from encoders.abnormalities import ABNORMALITIES
 from encoders.encoder import load_encoder
-from encoders.volumes import prepare_volume
+from encoders.volumes import prepare_volume, preprocessing_digest
 from retrieval.cases import Acquisition
 from retrieval.named_cases import find_case
 from retrieval.store import FileRow, Store
@@ -94,6 +94,7 @@ def hospital(engine: Engine, model: Path, scans: dict[str, Path]) -> dict[str, P
         reports=reports,
         encoder=str(model),
         encoder_digest=encoder.digest,
+        preprocessing_digest=f"{preprocessing_digest(encoder.grid)}/deidentified-1",
         dim=LATENT_DIM,
     )
     rows = []
@@ -227,6 +228,35 @@ def test_what_cannot_be_asked_is_one_sentence_and_exit_code_two(hospital, ctsear
     assert (ended.code, ended.out) == (2, "")
     assert says in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_collection_of_other_preprocessing_takes_no_new_volume(hospital, ctsearch, connection) -> None:
+    connection.execute("UPDATE collection SET preprocessing_digest = 'older/deidentified-1'")
+    for command in ("search", "score"):
+        ended = ctsearch(command, "--volume", hospital["a"])
+        assert ended.code == 2
+        assert "preprocessing of another version" in ended.err
+    assert ctsearch("search", "--case", "a").code == ctsearch("search", "--text", "nodule").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["--case", "a", "-k", 10**30], 0),
+        (["--case", "a\udcff"], 2),  # as bytes that are no UTF-8 arrive
+        (["--text", "nodule \udcff\x1b[31m"], 0),
+        (["--text", "'; DROP TABLE study; -- % %s :x {}"], 0),
+        (["--text", "nodule " * 20_000 + "x" * 5000], 0),
+        (["--case", "a", "--manufacturer", "\udcff%"], 2),
+        (["--case", "../../etc/passwd"], 2),
+        (["--case", ""], 2),
+    ],
+)
+def test_odd_arguments_end_in_an_answer_or_a_sentence(hospital, ctsearch, arguments, code) -> None:
+    ended = ctsearch("search", *arguments)
+    assert ended.code == code
+    assert "Traceback" not in ended.err
+    assert ctsearch("cases", "list", "--json").json["count"] == 5
 
 
 def test_an_archive_without_a_collection_says_what_to_do(database, ctsearch) -> None:
