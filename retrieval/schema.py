@@ -28,6 +28,9 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
+REVISION = "0001"
+"""The newest migration: what a database of these tables says it is."""
+
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
 Digest = Annotated[bytes, mapped_column(LargeBinary)]
 Now = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]

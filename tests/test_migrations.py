@@ -7,12 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, text
 
 from encoders.errors import DatabaseError
 from retrieval import migrate
 from retrieval.postgres import open_engine
-from retrieval.schema import Base
+from retrieval.schema import REVISION, Base
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -35,6 +36,11 @@ def test_an_empty_database_gets_every_table_of_the_schema(empty_database: str) -
     state = migrate.upgrade(open_engine())
     assert state.revision == state.newest
     assert set(Base.metadata.tables) <= relations(empty_database)
+
+
+def test_the_schema_names_the_newest_migration() -> None:
+    scripts = ScriptDirectory(str(CHECKOUT / "migrations"))
+    assert scripts.get_heads() == [REVISION]
 
 
 def test_upgrading_twice_changes_nothing(empty_database: str) -> None:
