@@ -44,17 +44,16 @@ def print_cases(cases: Sequence["ListedCase"]) -> None:
     """Print one row a case, and how many there are."""
     console = _console()
     table = _table(
-        ("Volume", "left"),
-        ("Study", "left"),
+        ("Study, volumes", "left"),
         ("Sex, age", "left"),
         ("Scanner", "left"),
         ("Findings", "left"),
-        ("In", "left"),
+        ("Collections", "left"),
     )
     for case in cases:
+        volumes = [Text(printable(name), style="dim") for name in case.volumes or ("report only",)]
         table.add_row(
-            Text(printable(", ".join(case.volumes) or "report only")),
-            Text(printable(case.study)),
+            Group(Text(printable(case.study), style="bold"), *volumes),
             _who(case.metadata),
             Text(printable(str(case.metadata["manufacturer"] or ""))),
             Text(", ".join(case.labels)),
@@ -129,7 +128,7 @@ def _case(hit: "Hit") -> Group:
     names.append(f"  {printable(hit.volume or 'report only')}", style="not bold dim")
     lines = [names]
     source = printable(str(hit.metadata.get("source", "")).partition("#")[0])
-    if source and (hit.volume or "") not in source:
+    if source.startswith("/") and (hit.volume or "") not in source:
         lines.append(Text(source, style="dim"))
     if hit.shared_labels:
         lines.append(Text(f"shares {', '.join(hit.shared_labels)}", style="cyan"))

@@ -72,7 +72,7 @@ def draw_hits(query: Tile, hits: Sequence[Tile], path: Path) -> None:
     """
     tiles = [query, *hits]
     field_mm = _field_of_view(tiles)
-    columns = min(len(tiles), _TILES_A_ROW)
+    columns = 3 if len(tiles) in (5, 6) else min(len(tiles), _TILES_A_ROW)
     rows = -(-len(tiles) // columns)
     cell = (_TILE_PX + _MARGIN_PX, _TILE_PX + _CORONAL_PX + _CAPTION_PX + _MARGIN_PX)
     canvas = Image.new(

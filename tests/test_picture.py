@@ -81,7 +81,7 @@ def test_every_hit_has_its_place_and_a_case_without_voxels_an_empty_frame(tmp_pa
     draw_hits(absent, [drawn] * 5, tmp_path / "hits.png")
     with Image.open(tmp_path / "hits.png") as picture:
         assert picture.format == "PNG"
-        assert picture.size == (4 * 310 + 10, 2 * 654 + 38)
+        assert picture.size == (3 * 310 + 10, 2 * 654 + 38)
         grey = np.asarray(picture.convert("L"))
     assert (grey[60:250, 340:600] > 200).mean() > 0.1  # the second frame of the first row
     assert (grey[300:540, 20:290] > 200).mean() == 0
