@@ -70,6 +70,7 @@ class ServerState:
 
     running: bool
     address: str | None  # for psql and CTSEARCH_DATABASE; the password stays in its file
+    pid: int | None  # of the main process
     data_directory: Path
     log: Path
 
@@ -142,6 +143,7 @@ class EmbeddedServer:
         return ServerState(
             running=self._is_alive(),
             address=None if port is None else address,
+            pid=None if port is None else int(self._pid_file()[0]),
             data_directory=self.data,
             log=self.log,
         )

@@ -51,7 +51,9 @@ def reachable() -> Iterator[Path]:
 
 
 def postmaster(server: EmbeddedServer) -> int:
-    return int((server.data / "postmaster.pid").read_text().split()[0])
+    pid = server.state().pid
+    assert pid is not None
+    return pid
 
 
 def starts(server: EmbeddedServer) -> int:
