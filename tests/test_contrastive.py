@@ -2,7 +2,9 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,14 @@ from torch.nn import functional
 from encoders.abnormalities import ABNORMALITIES, PROMPTS
 from encoders.ct_clip import CtClip
 from encoders.errors import ConfigError, CtsearchError
+from encoders.volumes import grid_from_hounsfield
 from retrieval.datasets.phantom import TRAINING_SEEDS
 from retrieval.datasets.phantom.report import Statement
+from retrieval.datasets.phantom.scan import draw_scan, reconstruct
 from training.contrastive import contrastive_loss, prompt_loss
-from training.data import PhantomPairs, batches, gather, prompt_tokens, short_text
+from training.data import Batch, batches, gather, prompt_tokens, short_text
 from training.loop import make_optimizer, train, train_step
+from training.phantom_pairs import PhantomPairs, drawn_pairs, training_scan
 from training.runs import ContrastiveRun, named_run, phantom, with_source
 from training.schedule import warmed_cosine
 from training.train_contrastive import phantom_vocabulary, train_phantom
@@ -33,6 +38,17 @@ def tiny_run() -> ContrastiveRun:
     return replace(
         run, model=model, patients=16, steps=6, batch_size=8, warm_up=2, peak_rate=3e-3, log_every=3
     )
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Iterator[PhantomPairs]:
+    run = tiny_run()
+    with drawn_pairs(12, run.data_seed, run.model.volume.grid, workers=1) as drawn:
+        yield drawn
+
+
+def one_batch(pairs: PhantomPairs, run: ContrastiveRun, count: int) -> Batch:
+    return gather([pairs.pair(index, 0) for index in range(count)], phantom_vocabulary(run), 512)
 
 
 def unit(*rows: list[float]) -> torch.Tensor:
@@ -112,13 +128,11 @@ def test_short_texts_are_true_of_the_scans_they_are_said_of() -> None:
     assert 0.35 < np.mean([text.says[0][1] for text in asked]) < 0.65
 
 
-def test_a_denial_matches_every_scan_that_it_is_true_of() -> None:
-    run = tiny_run()
-    tokenizer = phantom_vocabulary(run)
-    pairs = PhantomPairs(16, run.data_seed, run.model.volume.grid)
-    items = [pairs[index] for index in range(12)]
-    batch = gather(items, tokenizer, 512)
+def test_a_denial_matches_every_scan_that_it_is_true_of(pairs: PhantomPairs) -> None:
+    items = [pairs.pair(index, epoch=1) for index in range(12)]
+    batch = gather(items, phantom_vocabulary(tiny_run()), 512)
     assert batch.short_matches_BB.diagonal().all()
+    assert any(item.short.says is not None for item in items)
     for row, item in enumerate(items):
         if item.short.says is None:
             assert batch.short_matches_BB[row].sum() == 1
@@ -128,25 +142,41 @@ def test_a_denial_matches_every_scan_that_it_is_true_of() -> None:
             assert bool(batch.short_matches_BB[row, column]) == (holds or row == column)
 
 
-def test_batches_come_in_the_same_order_whatever_the_workers() -> None:
-    run = tiny_run()
-    tokenizer = phantom_vocabulary(run)
-    pairs = PhantomPairs(8, run.data_seed, run.model.volume.grid)
-    first, second = (
-        next(batches(pairs, tokenizer, batch_size=4, max_tokens=512, seed=3, workers=workers))
-        for workers in (0, 2)
-    )
-    assert torch.equal(first.volume_BCDHW, second.volume_BCDHW)
-    assert torch.equal(first.short_ids_BT, second.short_ids_BT)
+def test_batches_go_through_all_pairs_in_an_order_that_the_seed_decides(pairs: PhantomPairs) -> None:
+    tokenizer = phantom_vocabulary(tiny_run())
+
+    def epoch(seed: int) -> list[Batch]:
+        return list(islice(batches(pairs, tokenizer, batch_size=4, max_tokens=512, seed=seed), 3))
+
+    first, again, other = epoch(3), epoch(3), epoch(4)
+    assert all(torch.equal(a.volume_BCDHW, b.volume_BCDHW) for a, b in zip(first, again, strict=True))
+    assert all(torch.equal(a.short_ids_BT, b.short_ids_BT) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0].volume_BCDHW, other[0].volume_BCDHW)
+    labels = sorted(tuple(row.tolist()) for batch in first for row in batch.labels_BC)
+    assert labels == sorted(tuple(pairs.labels[i][name] for name in ABNORMALITIES) for i in range(12))
 
 
-def test_volumes_are_on_the_grid_and_in_range() -> None:
+def test_a_pair_is_on_the_grid_in_range_and_differs_between_epochs(pairs: PhantomPairs) -> None:
+    volumes = [pairs.pair(2, epoch).volume_DHW for epoch in range(4)]
+    assert volumes[0].shape == (48, 96, 96)
+    assert volumes[0].dtype == np.float32
+    assert -1.0 <= volumes[0].min() < -0.9
+    assert 0.3 < volumes[0].max() <= 1.0
+    assert any(not np.array_equal(volumes[0], other) for other in volumes[1:])
+    assert all(np.corrcoef(volumes[0].ravel(), other.ravel())[0, 1] > 0.7 for other in volumes)
+
+
+def test_pairs_are_the_scans_that_the_seed_names_and_leave_nothing_behind(tmp_path: Path) -> None:
     run = tiny_run()
-    pair = PhantomPairs(4, run.data_seed, run.model.volume.grid)[2]
-    assert pair.volume_DHW.shape == (48, 96, 96)
-    assert pair.volume_DHW.dtype == np.float32
-    assert -1.0 <= pair.volume_DHW.min() < -0.9
-    assert 0.3 < pair.volume_DHW.max() <= 1.0
+    with drawn_pairs(3, run.data_seed, run.model.volume.grid, folder=tmp_path) as drawn:
+        scan, reconstruction = training_scan(run.data_seed, 1)
+        hu = draw_scan(scan, scan.frame())
+        expected = grid_from_hounsfield(
+            reconstruct(hu, scan.frame(), reconstruction), scan.frame().spacing_mm, run.model.volume.grid
+        )
+        np.testing.assert_allclose(drawn.voxels[1] / 1000, expected, atol=0.0006)
+        assert drawn.labels[1] == scan.labels
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_vocabulary_spells_words_that_it_has_not_learnt() -> None:
@@ -168,13 +198,12 @@ def test_all_prompts_are_tokenised_by_template() -> None:
 # --- training ---------------------------------------------------------------------------------------------
 
 
-def test_the_loss_falls_and_the_same_run_gives_the_same_weights() -> None:
-    run = replace(tiny_run(), steps=30)
+def test_the_loss_falls_and_the_same_run_gives_the_same_weights(pairs: PhantomPairs) -> None:
+    run = replace(tiny_run(), steps=16)
     tokenizer = phantom_vocabulary(run)
-    pairs = PhantomPairs(run.batch_size, run.data_seed, run.model.volume.grid)
-    batch = gather([pairs[index] for index in range(run.batch_size)], tokenizer, 512)
-    prompts = prompt_tokens(tokenizer, 512)
+    batch = one_batch(pairs, run, 8)
     report = replace(run.model.report, vocabulary=tokenizer.vocabulary)
+    prompts = prompt_tokens(tokenizer, 512)
 
     def trained() -> tuple[CtClip, list[float]]:
         torch.manual_seed(run.seed)
@@ -195,18 +224,18 @@ def test_a_run_writes_a_model_that_encodes_and_logs_its_losses(
     from encoders.encoder import load_encoder
 
     with caplog.at_level(logging.INFO, logger="training.loop"):
-        card = train_phantom(tiny_run(), tmp_path / "tiny", workers=0)
+        card = train_phantom(tiny_run(), tmp_path / "tiny")
     encoder = load_encoder(card.directory)
     assert encoder.encode_reports(["No pleural effusion."]).shape == (1, 16)
     assert encoder.encode_volumes(torch.zeros(1, 1, 48, 96, 96)).shape == (1, 16)
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["step 3 of 6", "step 6 of 6"]
 
 
-def test_a_loss_that_is_not_finite_stops_the_training() -> None:
+def test_a_loss_that_is_not_finite_stops_the_training(pairs: PhantomPairs) -> None:
     run = tiny_run()
     tokenizer = phantom_vocabulary(run)
-    pairs = PhantomPairs(8, run.data_seed, run.model.volume.grid)
-    batch = gather([pairs[index] for index in range(8)], tokenizer, 512)
+    batch = one_batch(pairs, run, 8)
     model = CtClip(replace(run.model, report=replace(run.model.report, vocabulary=tokenizer.vocabulary)))
     with torch.no_grad():
         model.volume_projection.weight[0, 0] = float("nan")
@@ -218,10 +247,10 @@ def test_a_loss_that_is_not_finite_stops_the_training() -> None:
 def test_only_matrices_decay() -> None:
     run = tiny_run()
     model = CtClip(run.model)
-    decayed, free = make_optimizer(model, run).param_groups
-    assert decayed["weight_decay"] > 0 == free["weight_decay"]
+    decayed, free, patches = make_optimizer(model, run).param_groups
+    assert min(decayed["weight_decay"], patches["weight_decay"]) > 0 == free["weight_decay"]
     assert any(p is model.log_temperature for p in free["params"])
-    assert len(decayed["params"]) + len(free["params"]) == len(list(model.parameters()))
+    assert len(decayed["params"]) + len(free["params"]) + 1 == len(list(model.parameters()))
 
 
 def test_a_source_changes_the_data_of_a_run_alone() -> None:

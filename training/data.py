@@ -1,21 +1,18 @@
 """What a model learns from: pairs of a volume and what is said of it, gathered into batches."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from encoders.abnormalities import ABNORMALITIES, PROMPTS
-from encoders.config import VolumeGrid
 from encoders.reports import ReportSections, ReportTokenizer
-from encoders.volumes import grid_from_hounsfield
-from retrieval.datasets.phantom.patients import patient_scans
-from retrieval.datasets.phantom.report import Statement, write_report
-from retrieval.datasets.phantom.scan import HashedScan
+from retrieval.datasets.phantom.report import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +53,14 @@ class Batch:
     labels_BC: Tensor
 
 
-class PhantomPairs(Dataset[Pair]):
-    """Phantoms, drawn when asked for: item i is one scan and one reconstruction of patient i + 1."""
-
-    def __init__(self, patients: int, seed: int, grid: VolumeGrid) -> None:
-        self.patients = patients
-        self.seed = seed
-        self.grid = grid
+class Pairs(Protocol):
+    """Where pairs come from."""
 
     def __len__(self) -> int:
-        return self.patients
+        """How many there are."""
 
-    def __getitem__(self, index: int) -> Pair:
-        rng = np.random.default_rng([self.seed, index])
-        scans = patient_scans(self.seed, index + 1)
-        scan = scans[int(rng.integers(len(scans)))]
-        reconstruction = scan.reconstructions[int(rng.integers(len(scan.reconstructions)))]
-        frame = scan.frame()
-        hu = HashedScan(f"{self.seed}/{index}", scan).voxels(frame, reconstruction)
-        written = write_report(scan)
-        return Pair(
-            volume_DHW=grid_from_hounsfield(hu, frame.spacing_mm, self.grid),
-            report=ReportSections(findings=written.findings, impression=written.impression),
-            short=short_text(written.statements, scan.labels, rng),
-            labels=np.array([scan.labels[name] for name in ABNORMALITIES]),
-        )
+    def pair(self, index: int, epoch: int) -> Pair:
+        """One of them; what is random in it, the epoch and the index decide."""
 
 
 def short_text(
@@ -150,41 +130,15 @@ def _true_of(pairs: Sequence[Pair]) -> Tensor:
     return torch.from_numpy(matches)
 
 
-@dataclass(frozen=True)
-class Gather:
-    """`gather` with its tokeniser, as a loader's collate function that worker processes can take along."""
-
-    tokenizer: ReportTokenizer
-    max_tokens: int
-
-    def __call__(self, pairs: list[Pair]) -> Batch:
-        """Put pairs into one batch."""
-        return gather(pairs, self.tokenizer, self.max_tokens)
-
-
 def batches(
-    pairs: Dataset[Pair],
-    tokenizer: ReportTokenizer,
-    *,
-    batch_size: int,
-    max_tokens: int,
-    seed: int,
-    workers: int,
+    pairs: Pairs, tokenizer: ReportTokenizer, *, batch_size: int, max_tokens: int, seed: int
 ) -> Iterator[Batch]:
-    """Yield full batches for ever, in an order that the seed alone decides, not the workers."""
-    order = torch.Generator().manual_seed(seed)
-    loader: DataLoader[Pair] = DataLoader(
-        pairs,
-        batch_size=batch_size,
-        shuffle=True,
-        drop_last=True,
-        generator=order,
-        num_workers=workers,
-        collate_fn=Gather(tokenizer, max_tokens),
-        persistent_workers=workers > 0,
-    )
-    while True:
-        yield from loader
+    """Yield full batches for ever, epoch after epoch, in an order that the seed alone decides."""
+    for epoch in itertools.count():
+        order = np.random.default_rng([seed, epoch]).permutation(len(pairs))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            chosen = [pairs.pair(int(index), epoch) for index in order[start : start + batch_size]]
+            yield gather(chosen, tokenizer, max_tokens)
 
 
 @dataclass(frozen=True, slots=True)

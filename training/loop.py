@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -33,11 +33,16 @@ def batch_loss(model: CtClip, batch: Batch, prompts: PromptTokens, run: Contrast
     return loss
 
 
-def make_optimizer(model: nn.Module, run: ContrastiveRun) -> torch.optim.AdamW:
+def make_optimizer(model: CtClip, run: ContrastiveRun) -> torch.optim.AdamW:
     """AdamW that decays matrices alone: gains, biases and the temperature are left free."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
+    patches = model.volume_tower.patches.projection.weight
+    matrices = [p for p in model.parameters() if p.ndim > 1 and p is not patches]
     rest = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": run.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [
+        {"params": matrices, "weight_decay": run.weight_decay, "share": 1.0},
+        {"params": rest, "weight_decay": 0.0, "share": 1.0},
+        {"params": [patches], "weight_decay": run.weight_decay, "share": run.patch_rate},
+    ]
     return torch.optim.AdamW(groups, lr=run.peak_rate)
 
 
@@ -71,7 +76,12 @@ def train_step(
 
 
 def train(
-    model: CtClip, batches: Iterable[Batch], prompts: Sequence[PromptTokens], run: ContrastiveRun
+    model: CtClip,
+    batches: Iterable[Batch],
+    prompts: Sequence[PromptTokens],
+    run: ContrastiveRun,
+    *,
+    keep: Callable[[CtClip], None] | None = None,
 ) -> list[float]:
     """Train a model in place.
 
@@ -80,6 +90,7 @@ def train(
         batches: at least `run.steps` of them.
         prompts: by template; the steps take them in turn.
         run: the numbers of the training.
+        keep: called whenever a line is logged, to save what there is.
 
     Returns:
         The loss of every step.
@@ -96,7 +107,7 @@ def train(
     for step, batch in zip(range(run.steps), batches, strict=False):
         share = warmed_cosine(step, steps=run.steps, warm_up=run.warm_up, floor=0.01)
         for group in optimizer.param_groups:
-            group["lr"] = run.peak_rate * share
+            group["lr"] = run.peak_rate * share * group["share"]
         losses.append(train_step(model, batch, prompts[step % len(prompts)], optimizer=optimizer, run=run))
         if (step + 1) % run.log_every == 0 or step + 1 == run.steps:
             recent = losses[-run.log_every :]
@@ -104,5 +115,7 @@ def train(
             _log.info(
                 "step %d of %d: loss %.4f, %.1f pairs/s", step + 1, run.steps, sum(recent) / len(recent), rate
             )
+            if keep is not None:
+                keep(model)
     model.eval()
     return losses

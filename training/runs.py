@@ -13,9 +13,11 @@ class ContrastiveRun:
 
     Attributes:
         model: its dimensions; the vocabulary's size is at most `model.report.vocabulary`.
-        patients: phantoms in an epoch; each is drawn anew every time.
+        patients: phantoms in an epoch.
         data_seed: of the phantoms, one of `TRAINING_SEEDS`.
         steps, batch_size: how long.
+        patch_rate: the rate of the map from voxels to tokens, as a share of the others'; it has thousands of
+            inputs, and Adam's steps on them add up.
         peak_rate, warm_up, weight_decay, max_grad_norm: of AdamW.
         short_weight, prompt_weight: of the losses of short texts and of prompts, beside 1 for whole reports.
         log_temperature: where it starts; the published 1.0 learns slowly from small batches.
@@ -29,6 +31,7 @@ class ContrastiveRun:
     steps: int
     batch_size: int
     peak_rate: float
+    patch_rate: float
     warm_up: int
     weight_decay: float
     max_grad_norm: float
@@ -70,11 +73,12 @@ def phantom() -> ContrastiveRun:
             ),
             latent_dim=128,
         ),
-        patients=6000,
+        patients=5000,
         data_seed=TRAINING_SEEDS.start,
-        steps=800,
+        steps=1600,
         batch_size=32,
-        peak_rate=1e-3,
+        peak_rate=2e-3,
+        patch_rate=0.1,
         warm_up=60,
         weight_decay=0.05,
         max_grad_norm=1.0,

@@ -2,19 +2,24 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
 
 from encoders.checkpoints import Weights
 from encoders.ct_clip import CtClip
-from encoders.errors import ConfigError
+from encoders.errors import ConfigError, StorageError
 from encoders.model_card import ModelCard
 from encoders.model_directory import write_model
 from encoders.reports import ReportTokenizer
 from retrieval.datasets.phantom import phantom_report
-from training.data import PhantomPairs, batches, prompt_tokens
+from training.data import batches, prompt_tokens
 from training.loop import train
+from training.phantom_pairs import drawn_pairs
 from training.runs import ContrastiveRun
 from training.vocabulary import learn_vocabulary
 
@@ -45,20 +50,39 @@ def train_phantom(run: ContrastiveRun, out: Path, *, workers: int = 1) -> ModelC
     _log.info(
         "%d weights, a vocabulary of %d", sum(p.numel() for p in model.parameters()), tokenizer.vocabulary
     )
-    pairs = PhantomPairs(run.patients, run.data_seed, run.model.volume.grid)
-    stream = batches(
-        pairs,
-        tokenizer,
-        batch_size=run.batch_size,
-        max_tokens=report.max_tokens,
-        seed=run.seed,
-        workers=workers,
+    draft = out.absolute().with_name(f"{out.name}.partial.safetensors")
+    draft.parent.mkdir(parents=True, exist_ok=True)
+    with drawn_pairs(run.patients, run.data_seed, run.model.volume.grid, workers=workers) as pairs:
+        _log.info("drew %d phantoms", len(pairs))
+        stream = batches(
+            pairs, tokenizer, batch_size=run.batch_size, max_tokens=report.max_tokens, seed=run.seed
+        )
+        prompts = prompt_tokens(tokenizer, report.max_tokens)
+        train(model, stream, prompts, run, keep=partial(_keep, path=draft))
+    card = write_model(
+        out,
+        Weights(model.config, _tensors(model)),
+        tokenizer=tokenizer,
+        source=f"contrastive training on {run.patients} phantoms of seed {run.data_seed}",
     )
-    train(model, stream, prompt_tokens(tokenizer, report.max_tokens), run)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    return write_model(
-        out, Weights(model.config, tensors), tokenizer=tokenizer, source=f"trained on {run.patients} phantoms"
-    )
+    draft.unlink(missing_ok=True)
+    return card
+
+
+def _tensors(model: CtClip) -> dict[str, Tensor]:
+    return {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _keep(model: CtClip, *, path: Path) -> None:
+    """Save the weights of an unfinished training; the file is whole at any time."""
+    draft = path.with_suffix(".draft")
+    try:
+        save_file(_tensors(model), draft)
+        draft.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"{path} cannot be written: {error}; free space or choose another --out"
+        ) from error
 
 
 def phantom_vocabulary(run: ContrastiveRun) -> ReportTokenizer:
