@@ -53,7 +53,7 @@ def _write_visitor(out: Path) -> tuple[Path, Path]:
     hu_DHW, (slice_mm, row_mm, column_mm) = draw_volume(file.uri)
     stored_xyz = np.ascontiguousarray(hu_DHW.transpose(1, 2, 0)).round().astype(np.int16)
     volume, report = out / "visitor.nii.gz", out / "visitor.txt"
-    affine = np.diag([-row_mm, -column_mm, slice_mm, 1.0])  # indices (rows, columns, slices) run to Left, Posterior, Superior
+    affine = np.diag([-row_mm, -column_mm, slice_mm, 1.0])  # indices run to Left, Posterior, Superior
     nib.save(nib.Nifti1Image(stored_xyz, affine), volume)
     report.write_text(f"{case.reports[0].findings} {case.reports[0].impression}\n", encoding="utf-8")
     return volume, report

@@ -125,6 +125,10 @@ def _print_summary(summary: "IndexSummary", *, dry_run: bool) -> None:
     )
     if summary.without_file:
         typer.echo(f"{summary.without_file} volumes are in the tables only; their files have not arrived")
+    if summary.reports_cut:
+        typer.echo(
+            f"{summary.reports_cut} reports are longer than the encoder reads; their findings were cut"
+        )
     if summary.removed:
         counts = ", ".join(f"{count} × {kind}" for kind, count in sorted(summary.removed.items()))
         typer.echo(f"removed by de-identification: {counts}")

@@ -2,10 +2,9 @@
 
 import sys
 
-import click
 import typer
 
-from cli import cases, collections, db, index, models, score, search, train
+from cli import cases, collections, db, demo, index, models, score, search, train
 from encoders.errors import CtsearchError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -21,6 +20,7 @@ app = typer.Typer(
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("score")(score.score)
+app.command("demo")(demo.demo)
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")
 app.add_typer(models.app, name="models")
@@ -29,12 +29,19 @@ app.add_typer(db.app, name="db")
 
 
 def main() -> None:
-    """Run the command line; a `CtsearchError` leaves as one sentence and its exit code."""
+    """Run the command line; what goes wrong leaves as one sentence and an exit code."""
     try:
         app()
     except CtsearchError as error:
-        click.echo(f"ctsearch: {error}", err=True)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("ctsearch: interrupted; what was finished is kept", err=True)
-        sys.exit(INTERRUPTED)
+        _leave(str(error), error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written to
+        _leave(f"{error.filename or 'the system'}: {error.strerror or error}", CtsearchError.exit_code)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+        raise
+
+
+def _leave(sentence: str, code: int) -> None:
+    typer.echo(f"ctsearch: {sentence}", err=True)
+    sys.exit(code)

@@ -14,7 +14,7 @@ from encoders.ct_clip import CtClip
 from encoders.errors import CheckpointError, ConfigError
 from encoders.model_card import BUILT_IN, built_in_names, read_card
 from encoders.model_directory import read_model
-from encoders.reports import ReportSections, ReportTokenizer
+from encoders.reports import ReportSections, ReportTokenizer, TokenisedReports
 
 __all__ = ["ClipEncoder", "Encoder", "build_model", "built_in_names", "load_encoder"]
 
@@ -57,6 +57,9 @@ class Encoder(Protocol):
 
     def encode_token_ids(self, token_ids_BT: Array, mask_BT: Array) -> Tensor:
         """Return unit latents (B, L) of reports that are tokenised already."""
+
+    def tokenise_reports(self, reports: Sequence[str | ReportSections]) -> TokenisedReports:
+        """Return token ids, mask, and how many reports were too long."""
 
     def encode_reports(self, reports: Sequence[str | ReportSections]) -> Tensor:
         """Return unit latents (B, L) of reports."""
@@ -103,8 +106,11 @@ def _model_directory(name_or_directory: str | Path) -> Path:
     if str(name_or_directory) in names:
         return BUILT_IN / str(name_or_directory)
     directory = Path(name_or_directory).expanduser()
-    if directory.is_dir():
-        return directory.resolve()
+    try:
+        if directory.is_dir():
+            return directory.resolve()
+    except OSError as error:
+        raise CheckpointError(f"the model {directory} cannot be read: {error.strerror}") from error
     raise CheckpointError(
         f"there is no encoder {str(name_or_directory)!r}: it is neither a directory nor built in "
         f"({', '.join(names) or 'none is'}); make one with ctsearch models import CHECKPOINT --out DIR"

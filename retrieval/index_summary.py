@@ -42,6 +42,7 @@ class IndexSummary:
     updated: int = 0
     unchanged: int = 0
     without_file: int = 0  # volumes that tables name and whose file has not arrived
+    reports_cut: int = 0  # longer than the encoder reads; the impression is kept
     failed: list[Failure] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     removed: dict[str, int] = field(default_factory=dict)  # by de-identification
@@ -63,6 +64,7 @@ class IndexSummary:
             "collection": self.collection,
             **self.counts(),
             "failed": [{"item": failure.item, "error": failure.error} for failure in self.failed],
+            "reports_cut": self.reports_cut,
             "removed": self.removed,
             "warnings": self.warnings,
             "seconds": round(self.seconds, 3),

@@ -150,7 +150,10 @@ class Indexer:
                 self._count_unchanged(entry)
         jobs.sort(key=lambda job: len(job.sections.text))  # equal lengths waste no padding
         for batch in _batches(jobs, REPORTS_PER_BATCH):
-            self._save(batch, self._encoder.encode_reports([job.sections for job in batch]).numpy())
+            tokenised = self._encoder.tokenise_reports([job.sections for job in batch])
+            self._summary.reports_cut += tokenised.cut
+            latents_NL = self._encoder.encode_token_ids(tokenised.token_ids, tokenised.mask)
+            self._save(batch, latents_NL.numpy())
             self._show("encoding reports")
 
     def _index_volumes(self, cases: Sequence[Case], saved: SavedCases, readers: ThreadPoolExecutor) -> None:
