@@ -3,13 +3,39 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
 from encoders.errors import CheckpointError, SearchError
 from retrieval.records import CollectionInfo
+from retrieval.schema import Collection
+from retrieval.store_collections import collection_named
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
 
 DEFAULT_COLLECTION = "default"
+_FIELDS = (
+    "id",
+    "name",
+    "encoder",
+    "encoder_digest",
+    "preprocessing_digest",
+    "latent_dim",
+    "created_at",
+)
+
+
+def asked_collection(connection: Connection, name: str | None) -> CollectionInfo:
+    """Return the collection that is meant, without its counts; see `choose_collection`.
+
+    Raises:
+        SearchError: there is none of that name, or no telling which is meant.
+    """
+    columns = [getattr(Collection, field) for field in _FIELDS]
+    found = {row["name"]: row for row in connection.execute(select(*columns)).mappings()}
+    chosen = choose_collection(list(found), name)
+    return CollectionInfo(**found[chosen]) if chosen in found else collection_named(connection, chosen)
 
 
 def choose_collection(names: Sequence[str], name: str | None) -> str:

@@ -1,6 +1,7 @@
 """Cases by the names that a hospital has for them, where the archive has pseudonyms."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +29,8 @@ def find_case_by_any_name(connection: Connection, name: str, key: "PseudonymKey 
         SearchError: there is none, or more than one.
     """
     name = storable(name)
+    with suppress(SearchError):
+        return find_case(connection, name)  # the usual one, before any name is turned into a pseudonym
     try:
         return find_case(connection, name, _pseudonyms(connection, name, key, ("volume", "study")))
     except SearchError:

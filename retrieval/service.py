@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.asked_collection import (
+    asked_collection,
     check_preprocessing,
-    choose_collection,
     load_collection_encoder,
 )
 from retrieval.case_list import ListedCase, list_cases
@@ -26,11 +26,9 @@ from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Unit
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo, Removed
-from retrieval.schema import Collection
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
 from retrieval.search import Answer, Question, SearchOptions, search
 from retrieval.store import Store
-from retrieval.store_collections import collection_named
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
@@ -55,7 +53,7 @@ def open_case_search(*, device: str = "cpu") -> Iterator["CaseSearch"]:
 
 
 class CaseSearch:
-    """Answers about one archive. `collection` is a name everywhere; None is `choose_collection`'s choice."""
+    """Answers about one archive. `collection` is a name; None is the default one, or the only one there is."""
 
     def __init__(
         self,
@@ -86,8 +84,8 @@ class CaseSearch:
         Raises:
             SearchError: there is no such case or collection, or the case has no latent in it.
         """
-        info = self.collection(collection)
         with self._snapshot() as connection:
+            info = asked_collection(connection, collection)
             case = find_case_by_any_name(connection, name, self._key)
             question = from_case(connection, info, case, options.filters.label_source, self._key)
         return self._ask(info, question, options)
@@ -152,8 +150,8 @@ class CaseSearch:
             SearchError: there is no such case or collection, or no volume of the case has a latent in it.
             ReportError: the collection's encoder cannot read text.
         """
-        info = self.collection(collection)
         with self._snapshot() as connection:
+            info = asked_collection(connection, collection)
             case = find_case_by_any_name(connection, name, self._key)
             stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
         return score_latent(stored.latent, self._encoded(info, findings, prompt))
@@ -239,8 +237,7 @@ class CaseSearch:
             SearchError: there is none of that name, or it is not clear which is meant.
         """
         with self._snapshot() as connection:
-            names = connection.scalars(select(Collection.name)).all()
-            return collection_named(connection, choose_collection(names, name))
+            return asked_collection(connection, name)
 
     def encoder(self, collection: CollectionInfo) -> "Encoder":
         """Return the encoder that made a collection, loaded once.
