@@ -53,7 +53,7 @@ def open_case_search(*, device: str = "cpu") -> Iterator["CaseSearch"]:
 
 
 class CaseSearch:
-    """Answers about one archive. `collection` is a name; None is the default one, or the only one there is."""
+    """Answers about one archive. `collection` is a name; None is the default one or the only one there is."""
 
     def __init__(
         self,
