@@ -21,7 +21,7 @@ from retrieval.datasets.phantom.report import Statement
 from retrieval.datasets.phantom.scan import draw_scan, reconstruct
 from training.contrastive import contrastive_loss, prompt_loss
 from training.data import Batch, batches, gather, prompt_tokens, short_text
-from training.loop import make_optimizer, train, train_step
+from training.loop import make_optimizers, train, train_step
 from training.phantom_pairs import PhantomPairs, drawn_pairs, training_scan
 from training.runs import ContrastiveRun, named_run, phantom, with_source
 from training.schedule import warmed_cosine
@@ -241,16 +241,18 @@ def test_a_loss_that_is_not_finite_stops_the_training(pairs: PhantomPairs) -> No
         model.volume_projection.weight[0, 0] = float("nan")
     prompts = prompt_tokens(tokenizer, 512)
     with pytest.raises(CtsearchError, match="not finite"):
-        train_step(model, batch, prompts[0], optimizer=make_optimizer(model, run), run=run)
+        train_step(model, batch, prompts[0], optimizers=make_optimizers(model, run), run=run)
 
 
 def test_only_matrices_decay() -> None:
     run = tiny_run()
     model = CtClip(run.model)
-    decayed, free, patches = make_optimizer(model, run).param_groups
-    assert min(decayed["weight_decay"], patches["weight_decay"]) > 0 == free["weight_decay"]
+    muon, adam = make_optimizers(model, run)
+    (volume,), (decayed, free) = muon.param_groups, adam.param_groups
+    assert min(decayed["weight_decay"], volume["weight_decay"]) > 0 == free["weight_decay"]
     assert any(p is model.log_temperature for p in free["params"])
-    assert len(decayed["params"]) + len(free["params"]) + 1 == len(list(model.parameters()))
+    every = [p for group in (volume, decayed, free) for p in group["params"]]
+    assert sorted(map(id, every)) == sorted(map(id, model.parameters()))
 
 
 def test_a_source_changes_the_data_of_a_run_alone() -> None:

@@ -33,17 +33,29 @@ def batch_loss(model: CtClip, batch: Batch, prompts: PromptTokens, run: Contrast
     return loss
 
 
-def make_optimizer(model: CtClip, run: ContrastiveRun) -> torch.optim.AdamW:
-    """AdamW that decays matrices alone: gains, biases and the temperature are left free."""
-    patches = model.volume_tower.patches.projection.weight
-    matrices = [p for p in model.parameters() if p.ndim > 1 and p is not patches]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
+def make_optimizers(model: CtClip, run: ContrastiveRun) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the volume's side, AdamW for all else.
+
+    Voxels share one strong direction, what all chests have in common, and Adam's steps follow it. Muon's are
+    orthogonal, so that directions in which patients differ are learnt as fast (figures: docs/phantom.md).
+    """
+    volume = {id(p): p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("volume_")}
+    rest = [p for p in model.parameters() if id(p) not in volume]
     groups = [
-        {"params": matrices, "weight_decay": run.weight_decay, "share": 1.0},
-        {"params": rest, "weight_decay": 0.0, "share": 1.0},
-        {"params": [patches], "weight_decay": run.weight_decay, "share": run.patch_rate},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": run.weight_decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},  # gains, biases, the temperature
     ]
-    return torch.optim.AdamW(groups, lr=run.peak_rate)
+    muon = torch.optim.Muon(
+        list(volume.values()),
+        lr=run.muon_rate,
+        weight_decay=run.weight_decay,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    optimizers = [muon, torch.optim.AdamW(groups, lr=run.peak_rate)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_rate"] = group["lr"]
+    return optimizers
 
 
 def train_step(
@@ -51,10 +63,10 @@ def train_step(
     batch: Batch,
     prompts: PromptTokens,
     *,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     run: ContrastiveRun,
 ) -> float:
-    """One step of the optimiser; it neither logs nor saves.
+    """One step of the optimisers; it neither logs nor saves.
 
     Returns:
         The loss before the step.
@@ -62,7 +74,8 @@ def train_step(
     Raises:
         CtsearchError: the loss or a gradient is not finite.
     """
-    optimizer.zero_grad(set_to_none=True)
+    for optimizer in optimizers:
+        optimizer.zero_grad(set_to_none=True)
     loss = batch_loss(model, batch, prompts, run)
     loss.backward()  # type: ignore[no-untyped-call]
     try:
@@ -71,7 +84,8 @@ def train_step(
         raise CtsearchError(
             f"the loss is {loss.item():.4g} and its gradient is not finite; lower the learning rate"
         ) from error
-    optimizer.step()
+    for optimizer in optimizers:
+        optimizer.step()
     return float(loss.item())
 
 
@@ -98,7 +112,7 @@ def train(
     Raises:
         CtsearchError: the loss stopped being finite.
     """
-    optimizer = make_optimizer(model, run)
+    optimizers = make_optimizers(model, run)
     losses: list[float] = []
     began = time.monotonic()
     with torch.no_grad():
@@ -106,9 +120,9 @@ def train(
     model.train()
     for step, batch in zip(range(run.steps), batches, strict=False):
         share = warmed_cosine(step, steps=run.steps, warm_up=run.warm_up, floor=0.01)
-        for group in optimizer.param_groups:
-            group["lr"] = run.peak_rate * share * group["share"]
-        losses.append(train_step(model, batch, prompts[step % len(prompts)], optimizer=optimizer, run=run))
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = share * group["peak_rate"]
+        losses.append(train_step(model, batch, prompts[step % len(prompts)], optimizers=optimizers, run=run))
         if (step + 1) % run.log_every == 0 or step + 1 == run.steps:
             recent = losses[-run.log_every :]
             rate = (step + 1) * run.batch_size / (time.monotonic() - began)

@@ -16,8 +16,7 @@ class ContrastiveRun:
         patients: phantoms in an epoch.
         data_seed: of the phantoms, one of `TRAINING_SEEDS`.
         steps, batch_size: how long.
-        patch_rate: the rate of the map from voxels to tokens, as a share of the others'; it has thousands of
-            inputs, and Adam's steps on them add up.
+        muon_rate: peak learning rate of the matrices on the volume's side, whose optimiser is Muon.
         peak_rate, warm_up, weight_decay, max_grad_norm: of AdamW.
         short_weight, prompt_weight: of the losses of short texts and of prompts, beside 1 for whole reports.
         log_temperature: where it starts; the published 1.0 learns slowly from small batches.
@@ -31,7 +30,7 @@ class ContrastiveRun:
     steps: int
     batch_size: int
     peak_rate: float
-    patch_rate: float
+    muon_rate: float
     warm_up: int
     weight_decay: float
     max_grad_norm: float
@@ -63,27 +62,27 @@ def phantom() -> ContrastiveRun:
             ),
             report=ReportEncoderConfig(
                 vocabulary=1500,
-                width=128,
+                width=64,
                 layers=1,
-                heads=4,
-                feed_forward=512,
+                heads=2,
+                feed_forward=128,
                 max_tokens=512,
                 dropout=0.0,
                 pooling="mean",
             ),
             latent_dim=128,
         ),
-        patients=5000,
+        patients=4500,
         data_seed=TRAINING_SEEDS.start,
-        steps=1600,
+        steps=900,
         batch_size=32,
-        peak_rate=2e-3,
-        patch_rate=0.1,
+        peak_rate=4e-3,
+        muon_rate=6e-3,
         warm_up=60,
         weight_decay=0.05,
         max_grad_norm=1.0,
         short_weight=1.0,
-        prompt_weight=4.0,
+        prompt_weight=2.0,
         log_temperature=2.6,
         seed=0,
     )

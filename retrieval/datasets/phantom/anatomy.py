@@ -46,6 +46,7 @@ class Anatomy:
     scoliosis: float
     liver_hu: float
     lung_hu: float
+    bone_hu: float
     blood_hu: float
     seed: int
 
@@ -183,19 +184,20 @@ def draw_anatomy(rng: np.random.Generator, sex: Sex, age: float) -> Anatomy:
 
     return Anatomy(
         sex=sex,
-        height=around(252, 226, 13, 0.7),
-        half_width=around(134, 120, 6, 0.6),
-        half_depth=around(92, 83, 6, 0.3),
-        dome=around(64, 60, 6),
+        height=around(252, 226, 8, 0.7),
+        half_width=around(134, 122, 4, 0.6),
+        half_depth=around(92, 84, 4, 0.3),
+        dome=around(64, 60, 3),
         dome_drop=float(rng.uniform(6, 16)),
-        fat=float(np.clip(rng.gamma(4, 5 if female else 4), 5, 42)),
+        fat=float(np.clip(rng.gamma(8, 2.4 if female else 2.0), 6, 36)),
         muscle=around(24, 20, 3),
         heart_ratio=float(np.clip(rng.normal(0.43, 0.022), 0.38, 0.475)),
-        ascending_aorta=float(np.clip(28 + 0.09 * (age - 40) + rng.normal(0, 2), 24, 38)),
+        ascending_aorta=float(np.clip(28 + 0.16 * (age - 40) + rng.normal(0, 1.5), 23, 39)),
         pulmonary_trunk=float(np.clip(rng.normal(25, 1.5), 21, 28.5)),
         scoliosis=float(rng.normal(0, 1.5)),
         liver_hu=float(rng.normal(58, 3)),
         lung_hu=float(rng.uniform(-875, -835)),
+        bone_hu=float(np.clip(430 - 4.4 * (age - 30) + rng.normal(0, 15), 110, 480)),
         blood_hu=float(rng.normal(40, 3)),
         seed=int(rng.integers(2**31)),
     )

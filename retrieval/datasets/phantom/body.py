@@ -222,7 +222,7 @@ def draw_spine(chest: Chest) -> None:
     canvas.blend(inside(np.minimum(process, wings), edge) * mid, 420.0, window)
     canvas.blend(inside(arch - 14, edge) * (1 - 0.6 * disc), 480.0, window)
     canvas.blend(inside(arch - 9, edge), CANAL_HU, window)
-    canvas.blend(inside(body, edge), CORTEX_HU * 0.75, window)
+    canvas.blend(inside(body, edge), anatomy.bone_hu, window)
     canvas.blend(inside(body + 2, edge), MARROW_HU * (1 - disc) + DISC_HU * disc, window)
     _draw_front_bones(canvas, anatomy)
 

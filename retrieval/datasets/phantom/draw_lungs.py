@@ -52,7 +52,7 @@ def draw_mosaic(chest: Chest, finding: Finding) -> None:
     """Lobules of lower and higher attenuation side by side, with sharp borders."""
     lesion = finding.lesions[0]
     field = texture(chest.frame, _EVERYTHING, seed=lesion.seed, cell_mm=24.0)
-    contrast = 70 + 90 * lesion.size_mm / 100
+    contrast = 110 + 90 * lesion.size_mm / 100
     step = np.clip(6.0 * field, -1, 1) * _zone(chest, lesion.site)
     chest.lung_canvas.hu[...] += contrast * step
 
@@ -122,7 +122,7 @@ def _draw_spicules(chest: Chest, lesion: Lesion) -> None:
 
 def draw_atelectasis(chest: Chest, finding: Finding) -> None:
     """Bands and plates of airless lung, nearly horizontal."""
-    thickness = {"linear": 2.8, "plate-like": 4.0, "subsegmental": 7.5}  # half of it, mm
+    thickness = {"linear": 4.0, "plate-like": 6.0, "subsegmental": 10.0}  # half of it, mm
     for lesion in finding.lesions:
         half = lesion.size_mm / 2
         thick = thickness[lesion.nature]

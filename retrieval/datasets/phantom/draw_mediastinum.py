@@ -50,7 +50,7 @@ def draw_plaques(chest: Chest, finding: Finding) -> None:
         half = lesion.size_mm / 2
         chest.canvas.ellipsoid(
             (float(spot[0]), float(spot[1]), float(spot[2])),
-            (1.6, half, 0.7 * half),
+            (2.6, half, 0.8 * half),
             _PLAQUE_HU,
             tilt=floats(axes),
         )
@@ -95,7 +95,7 @@ def draw_coronaries(chest: Chest, finding: Finding) -> None:
             begin = path[step] + (start - step) * (path[step + 1] - path[step])
             ahead = path[step + 1] - path[step]
             end = begin + ahead / np.linalg.norm(ahead) * stretch
-            chest.canvas.tubes(Segments.along(floats([begin, end]), 2.0), _PLAQUE_HU)
+            chest.canvas.tubes(Segments.along(floats([begin, end]), 2.8), _PLAQUE_HU)
             left -= stretch
             if left <= 0:
                 break

@@ -103,7 +103,7 @@ def _scan(
 
 
 def _positioning(rng: np.random.Generator) -> Positioning:
-    shift = rng.normal(0, [5, 6, 6]).clip(-12, 12)
+    shift = rng.normal(0, [3, 3, 3]).clip(-8, 8)
     return Positioning(
         table_gap_mm=float(rng.uniform(0, 14)),
         table_curve_mm=float(rng.choice([0.0, 18.0, 40.0])),
@@ -114,7 +114,7 @@ def _positioning(rng: np.random.Generator) -> Positioning:
 def _reconstructions(rng: np.random.Generator, maker: str) -> tuple[Reconstruction, ...]:
     """A soft-tissue and a lung kernel, in nearly every scan both."""
     soft, lung = next((soft, lung) for name, _, soft, lung in _SCANNERS if name == maker)
-    noise = float(rng.uniform(10, 26))
+    noise = float(rng.uniform(6, 16))
     pixel = round(float(rng.uniform(0.62, 0.86)), 3)
     made = (
         Reconstruction(

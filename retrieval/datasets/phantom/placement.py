@@ -102,12 +102,12 @@ def _some_lobes(rng: np.random.Generator, count: int, weights: list[float]) -> l
 
 
 def _nodules(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[Degree, list[Lesion]]:
-    count = int(rng.choice([1, 2, 3, 5], p=[0.5, 0.25, 0.15, 0.10]))
+    count = int(rng.choice([1, 3, 5, 8], p=[0.3, 0.25, 0.25, 0.2]))
     nature = str(rng.choice(["solid", "ground-glass", "calcified"], p=[0.68, 0.17, 0.15]))
-    largest = _within(np.exp(rng.normal(np.log(13), 0.38)) * growth, 6.0, 29.0)
+    largest = _within(np.exp(rng.normal(np.log(20), 0.25)) * growth, 8.0, 29.0)
     lobes = [_LOBES[i] for i in rng.choice(len(_LOBES), size=count, p=[0.26, 0.12, 0.24, 0.2, 0.18])]
     lesions = _in_lobes(anatomy, rng, lobes, margin_mm=3 + largest / 2)
-    sizes = [largest] + [_within(largest * rng.uniform(0.4, 0.9), 4.0, 29.0) for _ in lesions[1:]]
+    sizes = [largest] + [_within(largest * rng.uniform(0.6, 1.0), 6.0, 29.0) for _ in lesions[1:]]
     return _degree(largest / 28), [_sized(a, s, nature) for a, s in zip(lesions, sizes, strict=True)]
 
 
@@ -115,7 +115,7 @@ def _patches(low_mm: float, high_mm: float) -> Placer:
     """Rounded patches in one to four lobes, most of them peripheral: ground glass or consolidation."""
 
     def placer(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[Degree, list[Lesion]]:
-        count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.27, 0.18, 0.15]))
+        count = int(rng.choice([1, 2, 3, 4], p=[0.2, 0.27, 0.28, 0.25]))
         lobes = _some_lobes(rng, count, [0.2, 0.1, 0.28, 0.17, 0.25])
         peripheral = _in_lobes(anatomy, rng, lobes, margin_mm=8.0, prefer=lambda p: -anatomy.lung_depth(p))
         sizes = [_within(rng.uniform(low_mm, high_mm) * growth, low_mm, high_mm) for _ in lobes]
@@ -130,7 +130,7 @@ def _atelectasis(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> t
     lobes = _some_lobes(rng, count, [0.06, 0.24, 0.3, 0.15, 0.25])
     lesions = _in_lobes(anatomy, rng, lobes, margin_mm=12.0, prefer=lambda p: -p[:, 0])
     nature = str(rng.choice(["linear", "plate-like", "subsegmental"], p=[0.4, 0.3, 0.3]))
-    sizes = [_within(rng.uniform(30, 70) * growth, 25.0, 75.0) for _ in lesions]
+    sizes = [_within(rng.uniform(45, 75) * growth, 35.0, 85.0) for _ in lesions]
     return _degree(sum(sizes) / 140), [_sized(a, s, nature) for a, s in zip(lesions, sizes, strict=True)]
 
 
@@ -250,12 +250,12 @@ def _stations(anatomy: Anatomy) -> dict[str, tuple[Where, Point]]:
 
 def _nodes(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[Degree, list[Lesion]]:
     stations = _stations(anatomy)
-    count = int(rng.choice([1, 2, 3], p=[0.45, 0.33, 0.22]))
+    count = int(rng.choice([1, 2, 4], p=[0.25, 0.35, 0.4]))
     chances = [0.2, 0.1, 0.13, 0.1, 0.17, 0.1, 0.1, 0.05, 0.05]
     lesions = []
     for name in rng.choice(list(stations), size=count, replace=False, p=chances):
         side, centre = stations[str(name)]
-        short = _within(np.exp(rng.normal(np.log(18), 0.25)) * growth, 11.0, 30.0)
+        short = _within(np.exp(rng.normal(np.log(22), 0.2)) * growth, 12.0, 32.0)
         lesions.append(
             Lesion(site=str(name), side=side, centre_mm=centre, size_mm=round(short, 1), seed=_seed(rng))
         )
@@ -263,7 +263,7 @@ def _nodes(anatomy: Anatomy, rng: np.random.Generator, growth: float) -> tuple[D
 
 
 def _plaques(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
-    share = float(rng.uniform(0.05, 1.0))
+    share = float(rng.uniform(0.3, 1.0))
     _, path = aorta_path(anatomy)
     lesions = []
     for _ in range(4 + round(22 * share)):
@@ -271,7 +271,7 @@ def _plaques(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tupl
         part = rng.random()
         centre = path[step] * (1 - part) + path[step + 1] * part
         site = "aortic arch" if step < 4 else "descending aorta"
-        size = float(rng.uniform(6, 14))
+        size = float(rng.uniform(10, 20))
         lesions.append(
             Lesion(
                 site=site, side="midline", centre_mm=_point(centre), size_mm=round(size, 1), seed=_seed(rng)
@@ -281,7 +281,7 @@ def _plaques(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tupl
 
 
 def _coronaries(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> tuple[Degree, list[Lesion]]:
-    share = float(rng.uniform(0.05, 1.0))
+    share = float(rng.uniform(0.3, 1.0))
     vessels = ("left anterior descending", "circumflex", "right coronary")
     count = 1 + (share > 0.35) + (share > 0.7)
     chosen = rng.choice(vessels, size=count, replace=False, p=[0.6, 0.15, 0.25])
@@ -290,7 +290,7 @@ def _coronaries(anatomy: Anatomy, rng: np.random.Generator, _growth: float) -> t
             site=str(name),
             side="midline" if name == "right coronary" else "left",
             centre_mm=anatomy.heart_centre,
-            size_mm=round(float(12 + 34 * share * rng.uniform(0.7, 1.0)), 1),
+            size_mm=round(float(20 + 45 * share * rng.uniform(0.7, 1.0)), 1),
             seed=_seed(rng),
         )
         for name in chosen
@@ -324,12 +324,12 @@ _PLACERS: dict[str, Placer] = {
     "Emphysema": _diffuse(("both upper lobes", "both lungs"), (0.75, 0.25)),
     "Atelectasis": _atelectasis,
     "Lung nodule": _nodules,
-    "Lung opacity": _patches(35.0, 95.0),
+    "Lung opacity": _patches(50.0, 110.0),
     "Pulmonary fibrotic sequela": _sequela,
     "Pleural effusion": _effusion,
     "Mosaic attenuation pattern": _diffuse(("both lungs", "both lower lobes"), (0.7, 0.3)),
     "Peribronchial thickening": _bronchial,
-    "Consolidation": _patches(30.0, 80.0),
+    "Consolidation": _patches(45.0, 95.0),
     "Bronchiectasis": _bronchiectasis,
     "Interlobular septal thickening": _diffuse(("both lower lobes", "both lungs"), (0.6, 0.4)),
 }
