@@ -32,7 +32,7 @@ def small_config(**volume: object) -> CtClipConfig:
         "codebook_size": 12,
     }
     return CtClipConfig(
-        volume=VolumeEncoderConfig(**(settings | volume)),  # type: ignore[arg-type]
+        volume=VolumeEncoderConfig(**(settings | volume)),
         report=ReportEncoderConfig(
             vocabulary=30, width=16, layers=1, heads=2, feed_forward=32, max_tokens=12
         ),

@@ -31,7 +31,7 @@ def test_a_name_tells_split_patient_scan_and_reconstruction() -> None:
         "valid_53_a",
         2,
     )
-    assert ct_rate_name("valid_53_a").reconstruction == 0  # type: ignore[union-attr]
+    assert ct_rate_name("valid_53_a").reconstruction == 0
     assert ct_rate_name("train_1") is None
     assert ct_rate_name("scan.nii.gz") is None
 

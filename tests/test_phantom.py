@@ -382,7 +382,8 @@ def test_a_pericardial_effusion_lies_around_the_heart() -> None:
 SIZE_RANGES_MM = {  # docs/phantom.md, with the sources
     "Pericardial effusion": (4.0, 30.0),
     "Hiatal hernia": (20.0, 80.0),
-    "Lymphadenopathy": (10.0, 30.0),
+    "Lymphadenopathy": (10.0, 35.0),
+    "Lung opacity": (30.0, 120.0),
     "Lung nodule": (3.0, 30.0),
     "Pleural effusion": (5.0, 80.0),
     "Peribronchial thickening": (1.5, 4.0),
