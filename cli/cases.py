@@ -37,7 +37,7 @@ def list_cases(
     dataset: DatasetOption = None,
     unit: UnitOption = "volume",
     limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, help="How many at most; else all.")
+        int | None, typer.Option("--limit", "-n", min=1, max=2**31, help="How many at most; else all.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:

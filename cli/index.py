@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from retrieval.index_summary import IndexSummary
+    from collections.abc import Sequence
+
+    from retrieval.index_summary import Failure, IndexSummary
 
 SOME_FAILED = 3  # finished, but some items failed
 
@@ -44,7 +46,7 @@ class Dtype(StrEnum):
 def index(
     source: Annotated[str, typer.Argument(help="A folder; for --format phantom, N[:SEED] scans are drawn.")],
     layout: Annotated[Format, typer.Option("--format", help="How the source is laid out.")] = Format.AUTO,
-    collection: Annotated[str, typer.Option(help="Where the latents go.")] = "default",
+    collection: Annotated[str, typer.Option(metavar="NAME", help="Where the latents go.")] = "default",
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -91,19 +93,21 @@ def index(
         anonymous=anonymous,
         retry_failed=retry_failed,
     )
+    if failures is not None:
+        _write_failures(failures, [])  # now, rather than after a night's work
     with indexing_progress() as progress:
         summary = survey_archive(request, progress) if dry_run else index_archive(request, progress)
-    if failures is not None:
-        _write_failures(failures, summary)
     if as_json:
         sys.stdout.write(json.dumps(summary.to_json()) + "\n")
     else:
         _print_summary(summary, dry_run=dry_run)
+    if failures is not None:
+        _write_failures(failures, summary.failed)
     if summary.failed:
         raise typer.Exit(SOME_FAILED)
 
 
-def _write_failures(path: Path, summary: "IndexSummary") -> None:
+def _write_failures(path: Path, failed: "Sequence[Failure]") -> None:
     import csv
 
     from encoders.errors import StorageError
@@ -112,7 +116,7 @@ def _write_failures(path: Path, summary: "IndexSummary") -> None:
         with path.open("w", newline="", encoding="utf-8") as stream:
             table = csv.writer(stream)
             table.writerow(["item", "error"])
-            table.writerows((failure.item, failure.error) for failure in summary.failed)
+            table.writerows((failure.item, failure.error) for failure in failed)
     except OSError as error:
         raise StorageError(f"the failure list cannot be written to {path}: {error.strerror}") from error
 

@@ -85,8 +85,13 @@ def _show_imported(card: "ModelCard") -> None:
     console = Console()
     console.print(table)
     if card.config.report is not None and card.tokenizer_file is None:
-        console.print("It has no tokeniser: import it again with --tokenizer VOCAB to search by text.")
-    console.print(escape(f"Use it: ctsearch index SOURCE --encoder {card.directory}"), soft_wrap=True)
+        console.print(
+            "It has no tokeniser. To search by text, import it with --tokenizer VOCAB into another --out."
+        )
+    if card.config.latent_dim:
+        console.print(escape(f"Use it: ctsearch index SOURCE --encoder {card.directory}"), soft_wrap=True)
+    else:
+        console.print("It makes tokens and no latents: for CT-CHAT, not for an archive.")
 
 
 def _table() -> "Table":

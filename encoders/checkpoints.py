@@ -110,9 +110,9 @@ def _load_pickle(path: Path) -> object:
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols; what matters is an error below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except OSError:
-        raise
-    except Exception as error:  # a damaged pickle raises almost anything
+    except (
+        Exception
+    ) as error:  # a damaged pickle raises almost anything, "Invalid argument" of the system too
         raise CheckpointError(f"{path} {_pickle_fault(error)}") from error
 
 

@@ -109,6 +109,6 @@ def _doubts(source: Source, encoder: "Encoder") -> list[str]:
     if not encoder.can_read_text:
         doubts.append(
             f"{encoder.name} cannot read text, so no report was encoded: "
-            "import the model again with --tokenizer"
+            "import its checkpoint with --tokenizer into another directory, and index into another collection"
         )
     return doubts

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from encoders.errors import VolumeError
 from encoders.reports import ReportSections
@@ -97,6 +98,7 @@ def plan_volumes(
             yield WithoutFile()
             continue
         try:
+            _refuse_namesake(volume, files.get(volume_id))
             stat, sha256 = _look_at(volume.file, files.get(volume_id))
         except VolumeError as error:
             yield Rejected(item=item_name(volume), error=str(error), study_id=saved.study_id(case))
@@ -123,7 +125,7 @@ def item_name(volume: Volume) -> str:
     if volume.file is None or not volume.file.paths:
         return volume.name
     first = volume.file.paths[0]
-    return str(first.parent if volume.file.kind == "dicom" else first)
+    return f"{first.parent}: series {volume.name}" if volume.file.kind == "dicom" else str(first)
 
 
 def _look_at(file: VolumeFile, known: FileRow | None) -> tuple[FileStat, bytes]:
@@ -131,6 +133,17 @@ def _look_at(file: VolumeFile, known: FileRow | None) -> tuple[FileStat, bytes]:
     if known is not None and file.paths and (known.size, known.mtime_ns) == (stat.size, stat.mtime_ns):
         return stat, known.sha256
     return stat, file_sha256(file)
+
+
+def _refuse_namesake(volume: Volume, known: FileRow | None) -> None:
+    """A file that moved is the same volume; another one of its name, while the first is there, is not."""
+    if volume.file is None or known is None or known.uri in (None, volume.file.uri) or not volume.file.paths:
+        return
+    if Path(known.uri or "").exists():
+        raise VolumeError(
+            f"the name {volume.name} belongs to {known.uri} already: index a folder above both, "
+            "or without --anonymous, which tells them apart"
+        )
 
 
 def _moved(known: FileRow | None, stat: FileStat) -> FileRow | None:

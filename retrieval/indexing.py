@@ -9,8 +9,9 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
@@ -39,6 +40,7 @@ from retrieval.store import Store
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_Job = TypeVar("_Job", VolumeJob, ReportJob)
 Latents = npt.NDArray[np.float32]
 
 CASES_PER_BATCH = 64
@@ -150,20 +152,46 @@ class Indexer:
                 self._count_unchanged(entry)
         jobs.sort(key=lambda job: len(job.sections.text))  # equal lengths waste no padding
         for batch in _batches(jobs, REPORTS_PER_BATCH):
-            tokenised = self._encoder.tokenise_reports([job.sections for job in batch])
-            self._summary.reports_cut += tokenised.cut
-            latents_NL = self._encoder.encode_token_ids(tokenised.token_ids, tokenised.mask)
-            self._save(batch, latents_NL.numpy())
+            self._save_encoded(batch, self._report_latents)
             self._show("encoding reports")
+
+    def _report_latents(self, jobs: Sequence[ReportJob]) -> Latents:
+        tokenised = self._encoder.tokenise_reports([job.sections for job in jobs])
+        latents_NL: Latents = self._encoder.encode_token_ids(tokenised.token_ids, tokenised.mask).numpy()
+        self._summary.reports_cut += tokenised.cut
+        return latents_NL
 
     def _index_volumes(self, cases: Sequence[Case], saved: SavedCases, readers: ThreadPoolExecutor) -> None:
         ready = self._read(self._volume_jobs(cases, saved), readers)
         for batch in _batches(ready, self._request.batch_size):
-            jobs = [job for job, _ in batch]
-            volumes = np.stack([prepared.volume_DHW for _, prepared in batch])[:, None]
-            latents_NL = self._encoder.encode_volumes(volumes).numpy()
-            self._save_volumes(jobs, [prepared for _, prepared in batch], latents_NL)
+            volumes = {job: prepared.volume_DHW for job, prepared in batch}
+            self._store.save_files([self._file_row(job, prepared) for job, prepared in batch])
+            self._save_encoded(
+                list(volumes),
+                partial(self._volume_latents, volumes),
+            )
+            for job in volumes:
+                self._flag_equal_content(job)
             self._show("encoding volumes")
+
+    def _volume_latents(self, volumes: Mapping[VolumeJob, Latents], jobs: Sequence[VolumeJob]) -> Latents:
+        volume_BCDHW = np.stack([volumes[job] for job in jobs])[:, None]
+        latents_NL: Latents = self._encoder.encode_volumes(volume_BCDHW).numpy()
+        return latents_NL
+
+    def _save_encoded(self, jobs: Sequence[_Job], encode: Callable[[Sequence[_Job]], Latents]) -> None:
+        """Encode and save a batch; if that fails, one by one, so that only what is at fault is lost."""
+        try:
+            latents_NL = encode(jobs)
+        except (RuntimeError, MemoryError) as error:  # torch's, out of memory among them
+            if len(jobs) == 1:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                self._fail_job(jobs[0], f"it could not be encoded: {reason}", is_passing=True)
+                return
+            for job in jobs:
+                self._save_encoded([job], encode)
+            return
+        self._save(jobs, latents_NL)
 
     def _volume_jobs(self, cases: Sequence[Case], saved: SavedCases) -> Iterator[VolumeJob]:
         for entry in plan_volumes(self._store, self._collection, cases, saved, self._request.rescale):
@@ -200,20 +228,11 @@ class Indexer:
             except (DatabaseError, StorageError):
                 raise
             except (CtsearchError, OSError, MemoryError) as error:
-                self._fail_job(job, str(error) or type(error).__name__)
+                is_passing = not isinstance(error, CtsearchError)
+                self._fail_job(job, str(error) or type(error).__name__, is_passing=is_passing)
                 continue
             self._summary.warnings.extend(f"{job.item}: {warning}" for warning in prepared.warnings)
             yield job, prepared
-
-    def _save_volumes(
-        self, jobs: Sequence[VolumeJob], prepared: Sequence[PreparedVolume], latents_NL: Latents
-    ) -> None:
-        self._store.save_files(
-            [self._file_row(job, volume) for job, volume in zip(jobs, prepared, strict=True)]
-        )
-        for job in jobs:
-            self._flag_equal_content(job)
-        self._save(jobs, latents_NL)
 
     def _save(self, jobs: Sequence[VolumeJob | ReportJob], latents_NL: Latents) -> None:
         rows = []
@@ -255,8 +274,9 @@ class Indexer:
         else:
             self._summary.unchanged += 1
 
-    def _fail_job(self, job: VolumeJob | ReportJob, error: str) -> None:
-        self._fail(job.item, error, content=job.content, study_id=job.study_id)
+    def _fail_job(self, job: VolumeJob | ReportJob, error: str, *, is_passing: bool = False) -> None:
+        """Record a failure; one that is the machine's and may pass is tried again next time."""
+        self._fail(job.item, error, content=None if is_passing else job.content, study_id=job.study_id)
 
     def _fail(
         self, item: str, error: str, *, content: bytes | None = None, study_id: int | None = None

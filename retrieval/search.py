@@ -44,8 +44,8 @@ class SearchOptions:
     exclude: Exclusion = "same-study"  # as the case that the question came from
 
     def __post_init__(self) -> None:
-        if self.k < 1:
-            raise SearchError(f"k={self.k} asks for no hits; take 1 or more")
+        if not 1 <= self.k <= _MOST_ROWS:
+            raise SearchError(f"k={self.k} is no number of hits; take 1 or more, and {_MOST_ROWS} at most")
         for noun, value, choices in (("unit", self.unit, Unit), ("exclude", self.exclude, Exclusion)):
             if value not in get_args(choices):
                 raise SearchError(f"{noun} {value!r} is unknown; take one of {', '.join(get_args(choices))}")
@@ -164,7 +164,6 @@ def rank_exactly(
     kinds = kinds_asked(latent_kinds(connection, gallery.collection_id), question.kind)
     if not kinds:
         raise SearchError(f"the collection {collection!r} is empty; put cases into it with `ctsearch index`")
-    k = min(k, _MOST_ROWS)
     depth = k if len(kinds) == 1 else max(k, FUSION_DEPTH)
     rankings, explanation = [], []
     for kind in kinds:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def ensure_collection(
         _make_partition(connection, made, latent_dim)
     found = collection_named(connection, name)
     _refuse_another(found, encoder, encoder_digest, preprocessing_digest, latent_dim)
+    if found.encoder != encoder:  # the same weights under another name or in another place
+        connection.execute(
+            text("UPDATE collection SET encoder = :encoder WHERE id = :id"),
+            {"encoder": encoder, "id": found.id},
+        )
+        return replace(found, encoder=encoder)
     return found
 
 
