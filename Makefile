@@ -18,6 +18,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 # A phantom archive in ./demo: made, indexed, searched and drawn. Nothing outside that folder is touched.
 demo: setup
 	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch demo --out $(DEMO_HOME)
+	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch db stop
 
 test: setup
 	$(BIN)/ruff format --check .

@@ -73,6 +73,10 @@ def _run(*arguments: str) -> None:
 _FAREWELL = """
 The picture of the first search is {picture}.
 
+Go on asking this archive (`make demo` keeps it in demo/home):
+
+    CTSEARCH_HOME=demo/home .venv/bin/ctsearch search --text "port catheter" --collection phantoms
+
 An archive of your own:
 
     .venv/bin/ctsearch index /path/to/archive --collection mine
