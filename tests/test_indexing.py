@@ -206,3 +206,37 @@ def test_one_reconstruction_finds_the_other_first(ctsearch: Command, model: Path
     assert "kernelL" in names[0]
     assert "kernelB" in names[1]
     assert "kernel" not in found[0]["volume"]
+
+
+def test_another_file_of_a_name_is_refused_while_the_first_is_there(index: Index, tmp_path: Path) -> None:
+    first = write_ct(tmp_path / "A" / "scan.nii.gz")
+    write_ct(tmp_path / "B" / "scan.nii.gz", 20.0)
+    assert index(tmp_path / "A").json["indexed"] == 1
+    refused = index(tmp_path / "B")
+    assert refused.code == 3
+    assert str(first) in refused.json["failed"][0]["error"]
+    first.unlink()
+    assert index(tmp_path / "B").json["updated"] == 1
+
+
+def test_a_collection_follows_its_model_to_another_place(ctsearch: Command, tmp_path: Path) -> None:
+    scan = write_ct(tmp_path / "archive" / "scan.nii.gz")
+    write_tiny_model(tmp_path / "here", seed=3)
+    assert ctsearch("index", scan.parent, "--anonymous", "--encoder", tmp_path / "here").code == 0
+    (tmp_path / "here").rename(tmp_path / "there")
+    lost = ctsearch("search", "--volume", scan)
+    assert (lost.code, "Traceback" in lost.err) == (2, False)
+    moved = ctsearch("index", scan.parent, "--anonymous", "--encoder", tmp_path / "there", "--json")
+    assert moved.json["unchanged"] == 1
+    found = ctsearch("search", "--volume", scan, "--exclude", "none", "--json")
+    assert found.json["hits"][0]["volume"] == "scan"
+
+
+def test_a_failure_list_that_cannot_be_written_stops_the_run_before_it_starts(
+    index: Index, connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    write_ct(tmp_path / "archive" / "scan.nii.gz")
+    ended = index(tmp_path / "archive", "--failures", tmp_path / "nowhere" / "failures.csv")
+    assert ended.code == 1
+    assert "nowhere" in ended.err
+    assert connection.execute("SELECT count(*) FROM volume").fetchone() == (0,)
