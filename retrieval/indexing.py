@@ -34,6 +34,7 @@ from retrieval.index_plan import (
     plan_volumes,
 )
 from retrieval.index_summary import Failure, IndexProgress, IndexRequest, IndexSummary
+from retrieval.interruption import Interruption
 from retrieval.reading import read_volume
 from retrieval.records import CollectionInfo, EmbeddingRow, FileRow, RunState, SavedCases
 from retrieval.store import Store
@@ -66,6 +67,7 @@ class Indexer:
         self._progress = progress
         self._key = key
         self._summary = IndexSummary(collection=collection.name)
+        self._interruption = Interruption()
         self._done = 0  # studies of the batches behind
         self._batch_studies = self._batch_items = self._settled = 0  # of the batch under way
 
@@ -111,8 +113,9 @@ class Indexer:
         self._failed_before = self._store.failures(self._collection)
         with ThreadPoolExecutor(self._request.workers, thread_name_prefix="read") as readers:
             try:
-                for batch in _batches(source, CASES_PER_BATCH):
-                    self._index_batch(batch, readers)
+                with self._interruption:
+                    for batch in _batches(source, CASES_PER_BATCH):
+                        self._index_batch(batch, readers)
             except BaseException:
                 readers.shutdown(cancel_futures=True)
                 raise
@@ -286,6 +289,7 @@ class Indexer:
         self._store.record_failure(self._run_id, item=item, content=content, error=error, study_id=study_id)
 
     def _show(self, step: str) -> None:
+        """Report progress; every batch is saved when this is called, so it is safe to stop here."""
         share = min(1.0, self._settled / self._batch_items) if self._batch_items else 0.0
         self._progress.update(
             done=self._done + int(share * self._batch_studies),
@@ -293,6 +297,7 @@ class Indexer:
             failed=len(self._summary.failed),
             step=step,
         )
+        self._interruption.check()
 
 
 def _embedding_row(job: VolumeJob | ReportJob, latent_L: Latents) -> EmbeddingRow:

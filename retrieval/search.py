@@ -44,11 +44,16 @@ class SearchOptions:
     exclude: Exclusion = "same-study"  # as the case that the question came from
 
     def __post_init__(self) -> None:
-        if not 1 <= self.k <= _MOST_ROWS:
-            raise SearchError(f"k={self.k} is no number of hits; take 1 or more, and {_MOST_ROWS} at most")
+        if self.k < 1:
+            raise SearchError(f"k={self.k} asks for no hits; take 1 or more")
         for noun, value, choices in (("unit", self.unit, Unit), ("exclude", self.exclude, Exclusion)):
             if value not in get_args(choices):
                 raise SearchError(f"{noun} {value!r} is unknown; take one of {', '.join(get_args(choices))}")
+
+    @property
+    def limit(self) -> int:
+        """`k`, or as many rows as Postgres can count."""
+        return min(self.k, _MOST_ROWS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +133,7 @@ def search(
         unit=options.unit,
         excluded_studies=excluded_studies(connection, question.origins, options.exclude),
     )
-    ranked = rank_exactly(connection, gallery, collection, question, options.k)
+    ranked = rank_exactly(connection, gallery, collection, question, options.limit)
     if not ranked.neighbours:
         refuse_unknown_values(connection, options.filters)
     shown = [neighbour.volume_id for neighbour in ranked.neighbours if neighbour.volume_id is not None]

@@ -195,7 +195,7 @@ class CaseSearch:
         prompts = self._encoded(info, findings, prompt)
         gallery = Gallery(collection_id=info.id, filters=options.filters, unit=options.unit)
         with self._snapshot() as connection:
-            return rank_by_findings(connection, gallery, info.name, prompts, options.k)
+            return rank_by_findings(connection, gallery, info.name, prompts, options.limit)
 
     # The archive
 
