@@ -85,6 +85,16 @@ def test_two_studies_of_a_patient_stay_together_and_two_patients_apart(tmp_path:
     assert days == {0, 31}
 
 
+def test_a_series_that_two_studies_claim_is_listed_and_stops_nothing(tmp_path: Path) -> None:
+    make_series(tmp_path / "one", StudyInstanceUID=STUDY, SeriesInstanceUID="1.2.3")
+    make_series(tmp_path / "two", StudyInstanceUID=OTHER_STUDY, SeriesInstanceUID="1.2.3")
+    make_series(tmp_path / "good")
+    source = opened(tmp_path)
+    assert len(cases_of(source)) == 1
+    assert all("another study has too" in entry.error for entry in unreadable_of(source))
+    assert len(unreadable_of(source)) == 2
+
+
 def test_names_do_not_depend_on_where_the_files_lie(tmp_path: Path) -> None:
     for place in ("here", "there/deep"):
         make_series(tmp_path / place, StudyInstanceUID=STUDY, SeriesInstanceUID="1.2.3")

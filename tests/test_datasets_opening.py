@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from encoders.errors import ConfigError, DatasetError
+from retrieval.cases import Case, Unreadable
 from retrieval.datasets import SourceFormat, Tables, open_source
 from retrieval.deidentify import KEY_BYTES, PseudonymKey
 from tests.datasets import cases_of, make_files, make_series, make_table
@@ -104,3 +105,12 @@ def test_a_source_can_be_gone_through_again(tmp_path: Path) -> None:
     source = open_source(str(tmp_path), tables=Tables(reports=table), key=KEY)
     assert cases_of(source) == cases_of(source)
     assert source.removed == {"name": 1}
+
+
+def test_one_stray_file_does_not_hide_a_layout(tmp_path: Path) -> None:
+    make_files(tmp_path, "valid_1_a_1.nii.gz", "valid_1_a_2.nii.gz", "broken.nii.gz")
+    source = open_source(str(tmp_path))
+    assert source.dataset == "ct-rate"
+    entries = list(source)
+    assert [entry.study for entry in entries if isinstance(entry, Case)] == ["valid_1_a"]
+    assert [entry for entry in entries if isinstance(entry, Unreadable) and "broken" in entry.item]

@@ -75,9 +75,12 @@ def dicom_studies(folder: Path, *, is_anonymous: bool) -> DicomStudies:
         raise DatasetError(str(error)) from error
     found = DicomStudies()
     by_uid: dict[str, list[Series]] = {}
+    claims = Counter(series.series_uid for series in listed.series)
     for series in listed.series:
         if series.problems:
             found.unreadable.append(_unusable(series, folder))
+        elif claims[series.series_uid] > 1:
+            found.unreadable.append(_two_studies(series, folder))
         else:
             by_uid.setdefault(series.study_uid or series.series_uid, []).append(series)
     for uid, group in by_uid.items():
@@ -166,6 +169,14 @@ def _unusable(series: Series, folder: Path) -> Unreadable:
     item = where if number is None else f"{where} series {number}"
     return Unreadable(
         item=item, error=f"{item} is no volume: it {', and '.join(series.problems)}; export the series again"
+    )
+
+
+def _two_studies(series: Series, folder: Path) -> Unreadable:
+    where = _relative(series.paths[0].parent, folder)
+    return Unreadable(
+        item=where,
+        error=f"{where} holds a series whose UID another study has too: find out whose it is and export it",
     )
 
 

@@ -101,7 +101,7 @@ class _Seen:
 
 
 def detect(listing: Listing, tables: Tables) -> tuple[DatasetName, str]:
-    """Tell a folder's layout by the names of its volumes, or of its tables' rows where it has none.
+    """Tell a folder's layout by the names of most of its volumes, or of its tables' rows where it has none.
 
     Returns:
         The layout, and what speaks for it, as the end of a sentence.
@@ -110,12 +110,13 @@ def detect(listing: Listing, tables: Tables) -> tuple[DatasetName, str]:
         DatasetError: nothing speaks for any, or different things for several.
     """
     seen = _look(listing)
-    match (bool(seen.ct_rate), bool(seen.rad_chestct), bool(seen.other_volumes), seen.dicom):
-        case (True, False, False, False):
-            return "ct-rate", f"it holds {seen}"
-        case (False, True, False, False):
-            return "rad-chestct", f"it holds {seen}"
-        case (False, False, True, _):
+    strays = seen.other_volumes
+    match (seen.ct_rate > strays, seen.rad_chestct > strays, bool(strays), seen.dicom):
+        case (True, False, _, False) if not seen.rad_chestct:
+            return "ct-rate", f"most of what it holds, {seen}, is named so"
+        case (False, True, _, False) if not seen.ct_rate:
+            return "rad-chestct", f"most of what it holds, {seen}, is named so"
+        case (False, False, True, _) if strays > max(seen.ct_rate, seen.rad_chestct):
             return "folder", f"it holds {seen}"
         case (False, False, False, True):
             return "dicom", f"it holds {seen} and no other volumes"
