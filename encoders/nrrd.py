@@ -9,6 +9,7 @@ from encoders.scan import Scan, check_shape, check_voxels, placement_from_affine
 
 _MAX_HEADER = 1 << 20
 _DETACHED = ("data file", "datafile")
+_DETACHED_ENDING = ".nhdr"
 
 
 def read_nrrd(path: Path) -> Scan:
@@ -20,8 +21,8 @@ def read_nrrd(path: Path) -> Scan:
     import SimpleITK
 
     fields = _header_fields(path)
-    detached = next((fields[key] for key in _DETACHED if key in fields), None)
-    if detached is not None and (PurePath(detached).name != detached or detached.startswith("LIST")):
+    detached = _data_file(fields)
+    if detached is not None and not _is_beside(detached):
         raise VolumeError(f"{path.name} names voxels in another folder: convert it to one .nrrd file")
     reader = SimpleITK.ImageFileReader()
     reader.SetImageIO("NrrdImageIO")
@@ -50,6 +51,29 @@ def read_nrrd(path: Path) -> Scan:
         spacing_mm=placement.spacing_mm,
         warnings=(*placement.warnings, *((no_orientation,) if unplaced else ())),
     )
+
+
+def nrrd_files(path: Path) -> tuple[Path, ...]:
+    """Return all files of a volume: for a .nhdr that names a file beside it, that one too; else itself alone.
+
+    Nothing is raised: what cannot be looked at here is refused when it is read.
+    """
+    if path.suffix.lower() != _DETACHED_ENDING:
+        return (path,)
+    try:
+        named = _data_file(_header_fields(path))
+        beside = path.parent / named if named and _is_beside(named) else path
+        return (path, beside) if beside != path and beside.is_file() else (path,)
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return (path,)
+
+
+def _data_file(fields: dict[str, str]) -> str | None:
+    return next((fields[key] for key in _DETACHED if key in fields), None)
+
+
+def _is_beside(name: str) -> bool:
+    return PurePath(name).name == name and not name.startswith("LIST")
 
 
 def _header_fields(path: Path) -> dict[str, str]:

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
-from retrieval.named_cases import StoredCase, find_case, without_ending
+from retrieval.named_cases import StoredCase, find_case
 from retrieval.neighbours import among
 from retrieval.records import storable
 from retrieval.schema import Patient, Study
 from retrieval.sources import Identified, find_identified
+from retrieval.volume_names import without_ending
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey, PseudonymKind

@@ -13,10 +13,10 @@ from encoders.errors import SearchError
 from retrieval.neighbours import Latent
 from retrieval.records import storable
 from retrieval.schema import Patient, Report, SourceFile, Study, Volume, embedding
+from retrieval.volume_names import without_ending
 
 LatentKind = Literal["volume", "report"]
 
-_FILE_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".npz", ".dcm")
 _CASE: tuple[ColumnElement[Any], ...] = (
     Study.id.label("study_id"),
     Study.name.label("study"),
@@ -48,14 +48,6 @@ class StoredLatent:
     item_id: int  # the volume's or report's
     item: str  # its name
     latent: Latent  # (L,)
-
-
-def without_ending(name: str) -> str:
-    """Return a volume's name without the ending of its file."""
-    for ending in _FILE_ENDINGS:
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
 
 
 def find_case(connection: Connection, name: str, pseudonyms: Sequence[str] = ()) -> StoredCase:

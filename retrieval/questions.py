@@ -122,9 +122,10 @@ def volume_file(path: Path) -> VolumeFile:
         VolumeError: a folder holds no DICOM series.
     """
     from encoders.dicom import read_series
+    from encoders.nrrd import nrrd_files
 
     if not path.is_dir():
-        return VolumeFile(kind="nifti", uri=str(path), paths=(path,))
+        return VolumeFile(kind="nifti", uri=str(path), paths=nrrd_files(path))
     return VolumeFile(kind="dicom", uri=str(path), paths=read_series(path)[0].paths)
 
 

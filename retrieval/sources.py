@@ -14,9 +14,9 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from encoders.errors import ConfigError
-from retrieval.named_cases import without_ending
 from retrieval.neighbours import among
 from retrieval.schema import IdentityLink, SourceFile, Volume
+from retrieval.volume_names import without_ending
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey

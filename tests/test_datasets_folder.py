@@ -5,12 +5,17 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import SimpleITK
 
-from encoders.errors import DatasetError
+from encoders.errors import DatasetError, VolumeError
+from encoders.volumes import read_scan
 from retrieval.cases import Case
 from retrieval.datasets import Source, Tables, open_source
 from retrieval.deidentify import KEY_BYTES, PseudonymKey
+from retrieval.questions import volume_file
+from retrieval.reading import file_sha256
 from tests.datasets import cases_of, make_files, make_nifti, make_series, make_table, unreadable_of
 
 KEY = PseudonymKey(b"k" * KEY_BYTES)
@@ -43,6 +48,44 @@ def test_every_volume_file_is_a_study_of_its_own_under_a_pseudonym(tmp_path: Pat
     paths = {path for case in cases for name, path in case.identity.items() if name.endswith(".path")}
     assert paths == {str(tmp_path / one) for one in ("doe_jane.nii.gz", "2021/doe_john.nii", "2021/roe.nrrd")}
     json.dumps([dict(case.identity) for case in cases])  # as it is sealed
+
+
+def test_what_is_no_volume_here_is_counted(tmp_path: Path) -> None:
+    make_files(tmp_path, "a.nii.gz", "masks/a.npz", "masks/b.npz")
+    (warning,) = opened(tmp_path).warnings
+    assert "2 .npz files were passed over" in warning
+    (tmp_path / "masks/a.npz").unlink()
+    (tmp_path / "masks/b.npz").unlink()
+    assert not opened(tmp_path).warnings
+
+
+def test_a_detached_nrrd_header_is_one_volume_with_the_voxels_that_it_names(tmp_path: Path) -> None:
+    image = SimpleITK.GetImageFromArray(np.zeros((4, 4, 4), np.int16))
+    for folder, name in (("one", "a.nhdr"), ("two", "a.nhdr"), ("two", "b.nrrd")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        SimpleITK.WriteImage(image, str(tmp_path / folder / name))
+    (tmp_path / "one/a.raw").write_bytes(b"\1" * 128)  # the headers are the same, byte for byte
+    source = open_source(str(tmp_path), key=KEY)
+    assert source.dataset == "folder"
+    files = [volume.file for case in cases_of(source) for volume in case.volumes if volume.file]
+    paths = {tuple(str(path.relative_to(tmp_path)) for path in file.paths) for file in files}
+    assert paths == {("one/a.nhdr", "one/a.raw"), ("two/a.nhdr", "two/a.raw"), ("two/b.nrrd",)}
+    assert {file.kind for file in files} == {"nrrd"}
+    assert len({file_sha256(file) for file in files}) == 3
+    assert {file_sha256(file) for file in files} == {
+        file_sha256(volume_file(file.paths[0])) for file in files
+    }
+
+
+def test_a_detached_header_without_its_voxels_is_a_volume_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.nhdr").write_text("NRRD0004\ntype: short\ndata file: gone.raw\n")
+    (tmp_path / "b.nhdr").write_text("NRRD0004\ntype: short\ndata file: ../elsewhere.raw\n")
+    cases = cases_of(opened(tmp_path))
+    files = [volume.file for case in cases for volume in case.volumes if volume.file]
+    assert [len(file.paths) for file in files] == [1, 1]
+    for file in files:
+        with pytest.raises(VolumeError):
+            read_scan(file.paths[0])
 
 
 def test_pseudonyms_stay_the_same_from_run_to_run_and_from_folder_to_folder(tmp_path: Path) -> None:

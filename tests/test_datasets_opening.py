@@ -20,6 +20,8 @@ KEY = PseudonymKey(b"k" * KEY_BYTES)
         (("train_1_a_1.nii.gz", "notes.txt"), "ct-rate"),
         (("trn00001.npz", "tst00002.npz"), "rad-chestct"),
         (("a.nii.gz", "b/c.nrrd"), "folder"),
+        (("valid_1_a_1.nii.gz", "a.nii.gz", "b.nii.gz"), "folder"),
+        (("trn00001.npz", "tst00002.npz", "a.nii.gz"), "rad-chestct"),
     ],
 )
 def test_the_layout_is_told_by_the_volumes(tmp_path: Path, files: tuple[str, ...], dataset: str) -> None:
@@ -68,6 +70,13 @@ def test_what_cannot_be_told_is_refused_with_what_was_seen(
         open_source(str(tmp_path), key=KEY)
     assert "--format ct-rate, rad-chestct, folder, dicom or phantom" in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_dicom_beside_ct_rate_is_refused(tmp_path: Path) -> None:
+    make_files(tmp_path, "valid_1_a_1.nii.gz", "valid_1_a_2.nii.gz")
+    make_series(tmp_path / "dicom")
+    with pytest.raises(DatasetError, match="2 volumes named as CT-RATE's and DICOM files: say how"):
+        open_source(str(tmp_path), key=KEY)
 
 
 def test_a_source_that_is_not_there_or_a_file_is_refused(tmp_path: Path) -> None:

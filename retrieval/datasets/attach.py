@@ -15,10 +15,10 @@ from retrieval.datasets.columns import (
     read_labels,
     read_report,
 )
-from retrieval.datasets.files import without_ending
 from retrieval.datasets.raw_studies import RawName, RawStudy
 from retrieval.datasets.tables import Row, Table, cell, rows_by_name
 from retrieval.deidentify_text import KnownIdentity
+from retrieval.volume_names import without_ending
 
 KEY_COLUMNS = (NAME, SERIES, STUDY, ACCESSION, PATIENT)  # the first that names one study decides
 ANY_KEY = tuple(dict.fromkeys(name for columns in KEY_COLUMNS for name in columns))

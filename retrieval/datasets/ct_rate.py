@@ -21,10 +21,11 @@ from retrieval.datasets.columns import (
     read_report,
     study_date,
 )
-from retrieval.datasets.files import Listing, files_by_name, volume_file, without_ending
+from retrieval.datasets.files import Listing, files_by_name, volume_file
 from retrieval.datasets.found_tables import choose_tables, table_paths
 from retrieval.datasets.joined import KINDS, Entry, Joined, join, unreadable_row
 from retrieval.datasets.source import Source, Tables
+from retrieval.volume_names import without_ending
 
 _NAME_COLUMNS = (*NAME, *ACCESSION)
 _EXPECTED = "a name like valid_53_a_1 or valid_53_a"

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.errors import DatasetError
-from retrieval.cases import Unreadable, VolumeFile, VolumeKind
+from encoders.nrrd import nrrd_files
+from retrieval.cases import Unreadable, VolumeFile
+from retrieval.volume_names import volume_kind
 
-VOLUME_ENDINGS: dict[str, VolumeKind] = {
-    ".nii.gz": "nifti",
-    ".nii": "nifti",
-    ".nrrd": "nrrd",
-    ".npz": "rad_chestct",
-}
 _UNFINISHED = (".tmp", ".temp", ".part", ".partial", ".crdownload", ".filepart", ".swp", "~")
 
 
@@ -93,19 +89,6 @@ def existing_folder(folder: Path) -> Path:
     return root
 
 
-def volume_kind(name: str) -> VolumeKind | None:
-    """Return which kind of volume a file is by its ending, or None."""
-    lower = name.lower()
-    return next((kind for ending, kind in VOLUME_ENDINGS.items() if lower.endswith(ending)), None)
-
-
-def without_ending(name: str) -> str:
-    """Return a name without the ending of a volume file, if it has one."""
-    lower = name.lower()
-    ending = next((ending for ending in (*VOLUME_ENDINGS, ".dcm") if lower.endswith(ending)), "")
-    return name[: len(name) - len(ending)]
-
-
 def files_by_name(
     listing: Listing, name_of: Callable[[Path], str | None], expected: str
 ) -> tuple[dict[str, Path], list[Unreadable]]:
@@ -140,12 +123,12 @@ def volume_file(
     rescale: tuple[float, float] | None = None,
     spacing_mm: tuple[float, float, float] | None = None,
 ) -> VolumeFile:
-    """Describe one file of voxels, with what a table says of it."""
+    """Describe a volume by its file, with the voxels a detached header names and what a table says of it."""
     kind = volume_kind(path.name)
     return VolumeFile(
         kind=kind or "nifti",
         uri=str(path),
-        paths=(path,),
+        paths=nrrd_files(path),
         table_rescale=rescale,
         table_spacing_mm=spacing_mm,
     )

@@ -33,12 +33,13 @@ from retrieval.datasets.columns import (
     read_metadata,
 )
 from retrieval.datasets.dicom_archive import DicomStudies, dicom_studies
-from retrieval.datasets.files import Listing, files_by_name, volume_file, volume_kind
+from retrieval.datasets.files import Listing, files_by_name, volume_file
 from retrieval.datasets.joined import KINDS, Entry, TableKind
 from retrieval.datasets.raw_studies import RawName, RawStudy, RawVolume, release
 from retrieval.datasets.source import Source, Tables
 from retrieval.datasets.tables import Row, Table, cell, read_columns, read_table, rows_by_name
 from retrieval.deidentify import PseudonymKey
+from retrieval.volume_names import volume_kind
 
 _SPLIT_NAME = re.compile(r"[\w-]{1,20}")
 _DICOM_ENDINGS = frozenset({".dcm", ".ima", ".dicom", ""})
@@ -66,7 +67,7 @@ def open_folder(
     with_dicom = has_dicom(listing)
     if not chosen and not with_dicom and not _volume_names(listing):
         raise DatasetError(
-            f"{listing.folder} holds no volume (.nii, .nii.gz, .nrrd or DICOM) and no table: "
+            f"{listing.folder} holds no volume (.nii, .nii.gz, .nrrd, .nhdr or DICOM) and no table: "
             "give a folder that does, or --reports, --labels or --metadata"
         )
     alone = None if with_dicom else _Folder.of(listing, chosen, DicomStudies())
@@ -83,7 +84,7 @@ def open_folder(
         anonymous=key is None,
         count=None if alone is None else len(alone.studies),
         entries=entries,
-        warnings=(*decided, *told, *(alone.warnings if alone else ())),
+        warnings=(*decided, *told, *_passed_over(listing), *(alone.warnings if alone else ())),
     )
 
 
@@ -257,6 +258,12 @@ def _kinds(path: Path) -> frozenset[str]:
 
 def _volume_names(listing: Listing) -> tuple[Path, ...]:
     return tuple(path for path in listing.volumes if volume_kind(path.name) in ("nifti", "nrrd"))
+
+
+def _passed_over(listing: Listing) -> list[str]:
+    count = len(listing.volumes) - len(_volume_names(listing))
+    told = f"{count} .npz files were passed over: only RAD-ChestCT's can be read, with --format rad-chestct"
+    return [told] if count else []
 
 
 def _volume_files(listing: Listing) -> tuple[dict[str, Path], list[Unreadable]]:

@@ -10,7 +10,7 @@ from encoders.errors import ConfigError, DatasetError
 from retrieval.datasets.columns import ACCESSION, NAME
 from retrieval.datasets.ct_rate import ct_rate_name, is_ct_rate_volume, open_ct_rate
 from retrieval.datasets.dicom_archive import open_dicom
-from retrieval.datasets.files import Listing, existing_folder, list_files, volume_kind
+from retrieval.datasets.files import Listing, existing_folder, list_files
 from retrieval.datasets.folder import has_dicom, open_folder
 from retrieval.datasets.found_tables import table_paths
 from retrieval.datasets.joined import KINDS
@@ -19,6 +19,7 @@ from retrieval.datasets.rad_chestct import NAME_COLUMNS, open_rad_chestct, rad_c
 from retrieval.datasets.source import DatasetName, Source, SourceFormat, Tables
 from retrieval.datasets.tables import cell, read_table
 from retrieval.deidentify import PseudonymKey
+from retrieval.volume_names import volume_kind
 
 _PHANTOM = re.compile(r"\d+(:\d+)?")
 _CHOICES = "ct-rate, rad-chestct, folder, dicom or phantom"

@@ -20,11 +20,12 @@ from retrieval.datasets.columns import (
     read_metadata,
     read_report,
 )
-from retrieval.datasets.files import Listing, files_by_name, volume_file, without_ending
+from retrieval.datasets.files import Listing, files_by_name, volume_file
 from retrieval.datasets.found_tables import choose_tables, table_paths
 from retrieval.datasets.joined import KINDS, Entry, Joined, TableKind, join, unreadable_row
 from retrieval.datasets.source import Source, Tables
 from retrieval.datasets.tables import Row, Table, cell
+from retrieval.volume_names import without_ending
 
 NAME_COLUMNS = ("NoteAcc_DEID", "VolumeAcc_DEID", "VolumeName", "volume", "name", "file")
 _EXPECTED = "a name like trn00001, val00001 or tst00001, volumes ending in .npz"
