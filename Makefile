@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/demo
+# The poorest locale a server may have: what reads or writes a file must name its encoding.
+PLAIN_LOCALE := LC_ALL=POSIX PYTHONUTF8=0 PYTHONCOERCECLOCALE=0
 
 .PHONY: demo test setup clean
 
@@ -25,7 +27,7 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(PLAIN_LOCALE) $(BIN)/pytest
 
 clean:
 	rm -rf $(VENV) $(DEMO_HOME)

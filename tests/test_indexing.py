@@ -124,7 +124,7 @@ def test_bad_files_are_listed_with_their_reasons_and_stop_nothing(
     assert sorted(Path(entry["item"]).name for entry in ended.json["failed"]) == [f"{n}.nii.gz" for n in bad]
     assert all(entry["error"] and "\n" not in entry["error"] for entry in ended.json["failed"])
     assert "Traceback" not in ended.err
-    assert len(list(csv.DictReader(table.open()))) == len(bad)
+    assert len(list(csv.DictReader(table.open(encoding="utf-8")))) == len(bad)
     assert [name for (name,) in connection.execute(VOLUMES)] == ["good"]
     (archive / "empty.nii.gz").write_bytes(whole)
     again = index(archive)
@@ -174,7 +174,7 @@ def test_a_file_without_read_permission_is_listed(
     for path in (tmp_path / "home", *(tmp_path / "home").rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     passfile = Path(parse_qs(urlsplit(database).query)["passfile"][0])
-    monkeypatch.setenv("PGPASSWORD", passfile.read_text().strip().rsplit(":", 1)[-1])
+    monkeypatch.setenv("PGPASSWORD", passfile.read_text(encoding="utf-8").strip().rsplit(":", 1)[-1])
     os.seteuid(NOBODY)
     try:
         ended = index(archive)
