@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import Connection
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.orm import InstrumentedAttribute
 
 from encoders.errors import SearchError
 from retrieval.cases import Sex
@@ -22,7 +22,9 @@ from retrieval.schema import Label, Study, Volume
 
 LabelSource = Literal["manual", "extractor", "zero_shot"]
 LABEL_PRECEDENCE: tuple[LabelSource, ...] = get_args(LabelSource)
-"""Where sources disagree on a finding of a study, the first of these that speaks is believed."""
+"""Where sources disagree on a finding of a study, the first of these that speaks is believed.
+
+The database marks it (`Label.effective`, by a trigger of the second migration)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,7 @@ def effective_labels(label_source: LabelSource | None) -> "Select[int, str, bool
     rows = select(Label.study_id, Label.abnormality, Label.present)
     if label_source is not None:
         return rows.where(Label.source == label_source)
-    return rows.where(_first_to_speak(Label))
+    return rows.where(Label.effective)
 
 
 def refuse_unknown_values(connection: Connection, filters: Filters) -> None:
@@ -194,19 +196,3 @@ def _same_text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[
 def _labelled(abnormality: str, present: bool, label_source: LabelSource | None) -> ColumnElement[bool]:
     known = effective_labels(label_source).where(Label.abnormality == abnormality, Label.present == present)
     return Study.id.in_(known.with_only_columns(Label.study_id))
-
-
-def _first_to_speak(label: type[Label]) -> ColumnElement[bool]:
-    stronger = aliased(Label)
-    return ~exists().where(
-        and_(
-            stronger.study_id == label.study_id,
-            stronger.abnormality == label.abnormality,
-            _rank(stronger.source) < _rank(label.source),
-        )
-    )
-
-
-def _rank(source: InstrumentedAttribute[str]) -> ColumnElement[int]:
-    ranks = {name: rank for rank, name in enumerate(LABEL_PRECEDENCE)}
-    return case(ranks, value=source)

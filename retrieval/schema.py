@@ -22,13 +22,14 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     text,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration: what a database of these tables says it is."""
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
@@ -162,18 +163,24 @@ class ReportSentence(Base):
 
 
 class Label(Base):
-    """Present or absent, as one source says; a missing row means unknown."""
+    """Present or absent, as one source says; a missing row means unknown.
+
+    A trigger keeps `effective`: of a study's sources for one finding, the first by precedence has it.
+    """
 
     __tablename__ = "label"
     __table_args__ = (
         CheckConstraint("source IN ('manual', 'extractor', 'zero_shot')", name="source"),
-        Index(None, "abnormality", "present"),
+        Index(
+            None, "abnormality", "present", postgresql_include=["study_id", "source", "effective"]
+        ),  # a filter reads nothing else
     )
 
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), primary_key=True)
     abnormality: Mapped[str] = mapped_column(primary_key=True)
     source: Mapped[str] = mapped_column(primary_key=True)
     present: Mapped[bool]
+    effective: Mapped[bool] = mapped_column(server_default=true())
 
 
 class Collection(Base):
@@ -206,6 +213,7 @@ embedding = Table(
     Column("latent", VECTOR(), nullable=False),  # unit length; STORAGE PLAIN, see the first migration
     CheckConstraint("num_nonnulls(volume_id, report_id) = 1", name="one_item"),
     Index(None, "study_id"),
+    Index(None, "written_by"),  # what a snapshot does not hold yet
     Index(
         "uq_embedding_volume_id_collection_id",
         "volume_id",

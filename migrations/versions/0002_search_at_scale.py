@@ -1,0 +1,59 @@
+"""What a search of a whole archive reads: which label counts, and which latents are newer than a snapshot."""
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from alembic import op
+
+revision: str = "0002"
+down_revision: str | None = "0001"
+branch_labels: str | Sequence[str] | None = None
+depends_on: str | Sequence[str] | None = None
+
+# Held for the transaction: two writers of one study's labels would otherwise each believe to be alone.
+LOCK_STUDIES = "PERFORM FROM study WHERE id IN (SELECT study_id FROM changed) ORDER BY id FOR NO KEY UPDATE;"
+
+MARK_EFFECTIVE = """
+UPDATE label SET effective = NOT label.effective
+FROM (
+    SELECT study_id, abnormality, source, row_number() OVER (
+        PARTITION BY study_id, abnormality
+        ORDER BY CASE source WHEN 'manual' THEN 0 WHEN 'extractor' THEN 1 ELSE 2 END
+    ) = 1 AS effective
+    FROM label WHERE study_id IN (SELECT study_id FROM changed)
+) AS ranked
+WHERE (label.study_id, label.abnormality, label.source) =
+    (ranked.study_id, ranked.abnormality, ranked.source) AND label.effective <> ranked.effective;
+"""
+
+
+def upgrade() -> None:
+    op.add_column("label", sa.Column("effective", sa.Boolean(), server_default=sa.true(), nullable=False))
+    op.drop_index("ix_label_abnormality_present", "label")
+    op.create_index(
+        "ix_label_abnormality_present",
+        "label",
+        ["abnormality", "present"],
+        postgresql_include=["study_id", "source", "effective"],
+    )
+    op.execute(
+        "CREATE FUNCTION label_effective() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN {LOCK_STUDIES} {MARK_EFFECTIVE} RETURN NULL; END $$"
+    )
+    for event, rows in (("INSERT", "NEW"), ("DELETE", "OLD")):
+        op.execute(
+            f"CREATE TRIGGER label_effective_{event.lower()} AFTER {event} ON label "
+            f"REFERENCING {rows} TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION label_effective()"
+        )
+    op.execute(f"WITH changed AS (SELECT DISTINCT study_id FROM label) {MARK_EFFECTIVE}")  # noqa: S608 - a constant
+    op.create_index("ix_embedding_written_by", "embedding", ["written_by"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_embedding_written_by", "embedding")
+    for event in ("insert", "delete"):
+        op.execute(f"DROP TRIGGER label_effective_{event} ON label")
+    op.execute("DROP FUNCTION label_effective()")
+    op.drop_index("ix_label_abnormality_present", "label")
+    op.create_index("ix_label_abnormality_present", "label", ["abnormality", "present"])
+    op.drop_column("label", "effective")
