@@ -59,11 +59,12 @@ def matched_sentences(
     if not wanted.words:
         return {}
     query = func.to_tsquery("simple", " | ".join(f"{word}:*" for word in wanted.words))
-    rank = func.ts_rank(ReportSentence.document, query, _BY_LOG_LENGTH)
+    document = func.to_tsvector("simple", ReportSentence.text)
+    rank = func.ts_rank(document, query, _BY_LOG_LENGTH)
     opposite = ReportSentence.negated != wanted.negated
     rows = (
         select(ReportSentence.report_id, ReportSentence.text, opposite.label("opposite"), rank.label("rank"))
-        .where(among(ReportSentence.report_id, report_ids), ReportSentence.document.op("@@")(query))
+        .where(among(ReportSentence.report_id, report_ids), document.op("@@")(query))
         .order_by(
             ReportSentence.report_id, opposite, rank.desc(), ReportSentence.section, ReportSentence.ordinal
         )

@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 from encoders.errors import DatabaseError
 from retrieval.postgres import ServerFacts, check_server, database_errors, open_engine
 from retrieval.schema import REVISION
+from retrieval.store_reports import split_again
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -56,6 +57,7 @@ def upgrade(engine: Engine) -> SchemaState:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             _run("upgrade", connection, "head")
+            split_again(connection)
             connection.commit()
     if state.revision == state.newest:
         return state

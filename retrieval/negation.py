@@ -6,7 +6,10 @@ some cue has a scope and nothing outside the scopes affirms a finding: "Nodule w
 """
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
+
+_Span = tuple[int, int]
 
 _AUXILIARY = r"(?:is|are|was|were|be|been|has|have|had|do|does|did|can|could|will|would|may|might)"
 _SEEN = (
@@ -17,6 +20,7 @@ _DEGREE = (
     r"(?:significant(?:ly)?|obvious(?:ly)?|evident|interval|appreciable|remarkable|notable|clear(?:ly)?|relevant"
     r"|substantial(?:ly)?|major|marked(?:ly)?|apparent|definite|dimensional|size|any|much|other|gross)"
 )
+_GONE = r"(?:resolved|regressed|resorbed|disappeared|absorbed|cleared)"
 LONGEST_SENTENCE = 2000  # characters: anything longer is no sentence, and denies and affirms at once
 _EARLIER = r"(?:previous|prior|old|earlier|last)"
 _NOT_ASSESSED = (
@@ -49,7 +53,9 @@ _PSEUDO_CUES = re.compile(
 _CLAUSE_CUES = re.compile(
     rf"\b(?:{_AUXILIARY} (?:\w+ly )?not\b|can ?not\b|\w+n't\b|no longer\b|not (?:\w+ly )?reach(?:ed|ing)?\b"
     rf"|not {_SEEN}\b|(?:is|are|was|were) (?:\w+ly )?(?:absent|excluded|ruled out)\b|neither\b|none\b|never\b"
-    r"|(?:has|have|had) (?:\w+ly )?(?:resolved|disappeared)\b|absent\b(?=\W*$))"
+    r"|(?:has|have|had) (?:\w+ly )?(?:resolved|disappeared)\b|absent\b(?=\W*$)"
+    rf"|(?:completely|totally|entirely|fully) {_GONE}\b|{_GONE} (?:completely|totally|entirely|fully)\b"
+    r"|(?:complete|total) (?:resolution|regression|resorption|disappearance)\b)"
 )
 _FORWARD_CUES = re.compile(
     r"\b(?:(?:there (?:is|are|was|were) )?no\b(?!\. ?\d)|without\b|absence of\b|lack of\b|free (?:of|from)\b"
@@ -66,7 +72,13 @@ _TERMINATORS = re.compile(
     r"|while|whereas|nevertheless|still)\b|\b(?:that|which|who|whose|where)\b(?= \w+)"
 )
 _NEW_SUBJECT = re.compile(
-    r"(?:a few|several|multiple|millimetric|minimal|mild|there (?:is|are|was|were))\b(?! no\b)"
+    r"(?:a few|several|multiple|millimetric|minimal|mild|moderate|trace|scattered"
+    r"|small (?:left|right|bilateral)|there (?:is|are|was|were))\b(?! no\b)(?! (?:and|or|to) )"
+)
+_ASKED = re.compile(r"\([^()]*\?[^()]*\)?")
+_DOUBT = re.compile(
+    r"\?|\b(?:may|might|could be|possibl[ey]|probabl[ey]|suspicious|suspect(?:ed)?|suspicion|questionable"
+    r"|equivocal|likely|suggest\w*|(?:can ?not|could not|not) be (?:\w+ly )?(?:excluded|ruled out))\b"
 )
 _JOINTS = re.compile(r",(?: and| or)?\s|\band\b")
 _FINITE_VERB = re.compile(
@@ -99,6 +111,15 @@ _FINDING = re.compile(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A sentence by what it says of its words, each in lower case; together they hold every word."""
+
+    affirmed: str
+    hedged: str  # thought possible, asked, not excluded
+    denied: str
+
+
 def is_denial(sentence: str) -> bool:
     """Whether a sentence denies a finding and affirms none.
 
@@ -108,50 +129,103 @@ def is_denial(sentence: str) -> bool:
     Returns:
         True for "No effusion was observed."; False for what is affirmed, uncertain, normal or not assessed.
     """
-    text = _PSEUDO_CUES.sub(lambda match: "~" * len(match[0]), " ".join(sentence.lower().split()))
-    text = _ORDINARY_NODES.sub(" ", text) if "patholog" in text else text
+    text = _without_pseudo_cues(_lowered(sentence))
+    text = _ORDINARY_NODES.sub(_blank, text) if "patholog" in text else text
     if len(text) > LONGEST_SENTENCE:
         return False
+    scopes = _scopes(text)
+    if all(denied is None for _, denied in scopes):
+        return False
+    return not any(_affirms(text, clause, denied) for clause, denied in scopes)
+
+
+def split_by_polarity(sentence: str) -> Said:
+    """Tell what a sentence affirms from what it only thinks possible and from what it denies.
+
+    "Nodule without calcification" affirms the nodule; "effusion (loculated?)" asks whether it is loculated.
+
+    Args:
+        sentence: one sentence as written; one longer than LONGEST_SENTENCE is taken as affirmed.
+    """
+    text = _lowered(sentence)
+    if len(text) > LONGEST_SENTENCE:
+        return Said(affirmed=text, hedged="", denied="")
+    affirmed, hedged, denied = [], [], []
+    for (start, end), span in _scopes(_without_pseudo_cues(text)):
+        first, last = span or (end, end)
+        denied.append(text[first:last])
+        for piece in (text[start:first], text[last:end]):
+            sure, asked = _split_by_doubt(piece)
+            affirmed.append(sure)
+            hedged.append(asked)
+    return Said(*(" ".join(" ".join(pieces).split()) for pieces in (affirmed, hedged, denied)))
+
+
+def _lowered(sentence: str) -> str:
+    return " ".join(sentence.lower().split())
+
+
+def _blank(match: re.Match[str]) -> str:
+    return " " * len(match[0])
+
+
+def _without_pseudo_cues(text: str) -> str:
+    return _PSEUDO_CUES.sub(lambda match: "~" * len(match[0]), text)
+
+
+def _split_by_doubt(piece: str) -> tuple[str, str]:
+    """Take out what stands in parentheses with a question mark, and all of it where a word leaves it open."""
+    asked = [match[0] for match in _ASKED.finditer(piece)]
+    rest = _ASKED.sub(" ", piece)
+    if _DOUBT.search(rest):
+        return "", piece
+    return rest, " ".join(asked)
+
+
+def _scopes(text: str) -> list[tuple[_Span, _Span | None]]:
+    """Return the clauses of a text, each with where it denies, as positions in the text."""
     gone = _NOW_GONE.search(text)
     if gone is not None:
-        return not _affirms(text[gone.end() :], None)
-    clauses = _clauses(text)
-    denied = [_denied_span(clause) for clause in clauses]
-    if not any(denied):
-        return False
-    return not any(_affirms(clause, span) for clause, span in zip(clauses, denied, strict=True))
+        rest = [(gone.end(), len(text))] if gone.end() < len(text) else []
+        return [((0, gone.end()), (0, gone.end())), *((clause, None) for clause in rest)]
+    return [(clause, _denied_span(text, clause)) for clause in _clauses(text)]
 
 
-def _clauses(text: str) -> list[str]:
+def _clauses(text: str) -> list[_Span]:
     """Cut where a cue's scope ends: at contrasts, and where both sides of a joint have a verb."""
-    clauses: list[str] = []
-    for part in _split_before(text, [match.start() for match in _TERMINATORS.finditer(text)]):
-        rest, start = part, 0
-        for joint in _JOINTS.finditer(part):
-            left, right = part[start : joint.start()], part[joint.end() :]
-            goes_on = _FINITE_VERB.search(right) and not _BARE_VERB.match(right)
-            if _FINITE_VERB.search(left) and (goes_on or _NEW_SUBJECT.match(right)):
-                clauses.append(left)
-                start, rest = joint.end(), right
-        clauses.append(rest)
+    clauses: list[_Span] = []
+    edges = [0, *(match.start() for match in _TERMINATORS.finditer(text)), len(text)]
+    for first, last in pairwise(edges):
+        start = first
+        for joint in _JOINTS.finditer(text, first, last):
+            if _ends_a_clause(text[start : joint.start()], text[joint.end() : last], joint[0]):
+                clauses.append((start, joint.start()))
+                start = joint.end()
+        clauses.append((start, last))
     return clauses
 
 
-def _split_before(text: str, cuts: list[int]) -> list[str]:
-    edges = [0, *cuts, len(text)]
-    return [text[start:end] for start, end in pairwise(edges)]
+def _ends_a_clause(left: str, right: str, joint: str) -> bool:
+    if _FINITE_VERB.search(left):
+        goes_on = _FINITE_VERB.search(right) and not _BARE_VERB.match(right)
+        return bool(goes_on or _NEW_SUBJECT.match(right))
+    return joint.startswith(",") and bool(_NEW_SUBJECT.match(right)) and not _FINITE_VERB.search(right)
 
 
-def _denied_span(clause: str) -> tuple[int, int] | None:
-    """Return where the clause's cues deny, as character positions, or None where nothing is denied."""
-    if _CLAUSE_CUES.search(clause) or _SHARED_DENIAL.search(clause):
-        return (0, len(clause))
-    cue = _FORWARD_CUES.search(clause)
-    return None if cue is None else (cue.start(), len(clause))
+def _denied_span(text: str, clause: _Span) -> _Span | None:
+    """Return where the clause's cues deny, or None where nothing is denied."""
+    start, end = clause
+    said = text[start:end]
+    if _CLAUSE_CUES.search(said) or _SHARED_DENIAL.search(said):
+        return clause
+    cue = _FORWARD_CUES.search(said)
+    return None if cue is None else (start + cue.start(), end)
 
 
-def _affirms(clause: str, denied: tuple[int, int] | None) -> bool:
-    outside = clause if denied is None else clause[: denied[0]] + " " + clause[denied[1] :]
+def _affirms(text: str, clause: _Span, denied: _Span | None) -> bool:
+    start, end = clause
+    first, last = denied or (end, end)
+    outside = text[start:first] + " " + text[last:end]
     if _NORMAL.search(outside) and not _FINDING.search(outside):
         return False
     return bool(_FINDING.search(outside) or _AFFIRMING_VERB.search(outside))

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest migration: what a database of these tables says it is."""
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
@@ -144,21 +144,43 @@ class Report(Base):
     clinical_information: Mapped[str]
     technique: Mapped[str]
     text_sha256: Mapped[Digest]  # detects change, nothing else
+    sentences_version: Mapped[int] = mapped_column(
+        SmallInteger, server_default="0"
+    )  # of the rules that split it; an upgrade splits older ones again
 
 
 class ReportSentence(Base):
-    """A sentence with its place in the report. The dictionary is `simple`: `english` drops "no" and "not"."""
+    """A sentence with its place in the report, and the words it affirms and denies (findings and impression).
+
+    The configuration `radiology` has English stems and no stop words: `english` would drop "no" and "not".
+    """
 
     __tablename__ = "report_sentence"
-    __table_args__ = (Index(None, "document", postgresql_using="gin"),)
+    __table_args__ = (
+        Index(None, "said", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+        Index(None, "denial", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
+    )
 
     report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"), primary_key=True)
     section: Mapped[str] = mapped_column(primary_key=True)
     ordinal: Mapped[int] = mapped_column(SmallInteger, primary_key=True)  # from 1 within the section
     text: Mapped[str]
     negated: Mapped[bool]
-    document: Mapped[str] = mapped_column(
-        TSVECTOR, Computed("to_tsvector('simple'::regconfig, text)", persisted=True)
+    affirmed: Mapped[str] = mapped_column(
+        server_default=""
+    )  # plain words, as `retrieval.plain_words` has them
+    hedged: Mapped[str] = mapped_column(server_default="")
+    denied: Mapped[str] = mapped_column(server_default="")
+    said: Mapped[str] = mapped_column(  # weight A: affirmed, C: hedged
+        TSVECTOR,
+        Computed(
+            "setweight(to_tsvector('radiology'::regconfig, affirmed), 'A') || "
+            "setweight(to_tsvector('radiology'::regconfig, hedged), 'C')",
+            persisted=True,
+        ),
+    )
+    denial: Mapped[str] = mapped_column(
+        TSVECTOR, Computed("to_tsvector('radiology'::regconfig, denied)", persisted=True)
     )
 
 

@@ -1,13 +1,21 @@
-"""A report becomes sentences with their section, their place in it, and whether they only deny."""
+"""A report becomes sentences with their section, their place in it, and what they affirm and deny."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retrieval.cases import Report
-from retrieval.negation import is_denial
+from retrieval.negation import Said, is_denial, split_by_polarity
+from retrieval.plain_words import plain_words
 
 SECTIONS = ("clinical_information", "technique", "findings", "impression")
+
+SEARCHED_SECTIONS = ("findings", "impression")
+"""What says something of the scan: a question in the clinical information is no finding."""
+
+SENTENCES_VERSION = 1
+"""Changes with what is made of a text here, in `negation` or `plain_words`, together with a migration:
+upgrading an archive splits the reports of older versions again."""
 
 _ALWAYS_GOES_ON = re.compile(
     r"(?:dr|dres|prof|doc|mr|mrs|ms|st|vs|cf|approx|e\.?g|i\.?e|fig|resp|incl|excl|susp|bilat)"
@@ -23,6 +31,7 @@ _CANDIDATE = re.compile(
 )
 _EDGE = " \t\r\n\"'“”•·*–—"
 _LONGEST_PARENTHESIS = 200
+_NOTHING = Said(affirmed="", hedged="", denied="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Sentence:
     ordinal: int  # from 1 within the section
     text: str
     negated: bool  # it denies a finding and affirms none
+    said: Said = _NOTHING  # in plain words; empty outside SEARCHED_SECTIONS
 
 
 def split_report(report: Report) -> tuple[Sentence, ...]:
@@ -45,10 +55,20 @@ def split_report(report: Report) -> tuple[Sentence, ...]:
         Sentences; their texts, one after the other, hold every word of the report.
     """
     return tuple(
-        Sentence(section, ordinal, text, is_denial(text))
+        Sentence(section, ordinal, text, is_denial(text), _said(text, section))
         for section in SECTIONS
         for ordinal, text in enumerate(split_text(getattr(report, section)), start=1)
     )
+
+
+def words_said(sentence: str) -> Said:
+    """Return what a sentence affirms, leaves open and denies, in plain words."""
+    said = split_by_polarity(sentence)
+    return Said(*(" ".join(plain_words(part)) for part in (said.affirmed, said.hedged, said.denied)))
+
+
+def _said(sentence: str, section: str) -> Said:
+    return words_said(sentence) if section in SEARCHED_SECTIONS else _NOTHING
 
 
 def split_text(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from retrieval.cases import Case, Report
 from retrieval.latent_copy import raw_connection
 from retrieval.records import storable
-from retrieval.sentences import split_report
+from retrieval.sentences import SENTENCES_VERSION, split_report
 
 _SECTIONS = ("findings", "impression", "clinical_information", "technique")
 _ReportKey = tuple[str, str, str]  # (dataset, study, report)
@@ -48,7 +48,7 @@ def save_reports(
         text(_SAVE),
         keys
         | {section: [getattr(report, section) for report in given.values()] for section in _SECTIONS}
-        | {"digests": [_digest(report) for report in given.values()]},
+        | {"digests": [_digest(report) for report in given.values()], "version": SENTENCES_VERSION},
     ).all()
     by_key = {(study, name): report_id for study, name, report_id in connection.execute(text(_IDS), keys)}
     _save_sentences(connection, {report_id: given[study, name] for report_id, study, name, _ in written})
@@ -81,22 +81,48 @@ def _save_sentences(connection: Connection, written: Mapping[int, Report]) -> No
     empty = [each for each in ids if not (written[each].findings or written[each].impression)]
     if empty:
         connection.execute(text("DELETE FROM embedding WHERE report_id = ANY(:ids)"), {"ids": empty})
-    columns = "report_id, section, ordinal, text, negated"
+    _copy_sentences(connection, written)
+
+
+def split_again(connection: Connection) -> int:
+    """Split the stored reports whose sentences were made by other rules than these; returns how many.
+
+    Args:
+        connection: in the transaction that upgraded the schema.
+    """
+    done, last = 0, 0
+    while True:
+        rows = connection.execute(text(_OUTDATED), {"version": SENTENCES_VERSION, "last": last}).all()
+        if not rows:
+            return done
+        reports = {
+            report_id: Report(name=name, **dict(zip(_SECTIONS, sections, strict=True)))
+            for report_id, name, *sections in rows
+        }
+        ids = {"ids": sorted(reports)}
+        connection.execute(text("DELETE FROM report_sentence WHERE report_id = ANY(:ids)"), ids)
+        _copy_sentences(connection, reports)
+        connection.execute(text(_SPLIT), ids | {"version": SENTENCES_VERSION})
+        done, last = done + len(reports), max(reports)
+
+
+def _copy_sentences(connection: Connection, reports: Mapping[int, Report]) -> None:
+    columns = "report_id, section, ordinal, text, negated, affirmed, hedged, denied"
     with (
         raw_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY report_sentence ({columns}) FROM STDIN") as copy,
     ):
-        for report_id in ids:
-            for sentence in split_report(written[report_id]):
-                copy.write_row(
-                    (report_id, sentence.section, sentence.ordinal, sentence.text, sentence.negated)
-                )
+        for report_id in sorted(reports):
+            for one in split_report(reports[report_id]):
+                said = (one.said.affirmed, one.said.hedged, one.said.denied)
+                copy.write_row((report_id, one.section, one.ordinal, one.text, one.negated, *said))
 
 
 _SAVE = """
 INSERT INTO report AS stored
-    (study_id, source_key, findings, impression, clinical_information, technique, text_sha256)
-SELECT given.*
+    (study_id, source_key, findings, impression, clinical_information, technique, text_sha256,
+    sentences_version)
+SELECT given.*, :version
 FROM unnest(CAST(:studies AS bigint[]), CAST(:names AS text[]), CAST(:findings AS text[]),
     CAST(:impression AS text[]), CAST(:clinical_information AS text[]), CAST(:technique AS text[]),
     CAST(:digests AS bytea[]))
@@ -105,9 +131,9 @@ LEFT JOIN report AS old USING (study_id, source_key)
 WHERE old.text_sha256 IS DISTINCT FROM given.text_sha256
 ORDER BY given.study_id, given.source_key
 ON CONFLICT (study_id, source_key) DO UPDATE
-SET (findings, impression, clinical_information, technique, text_sha256) =
+SET (findings, impression, clinical_information, technique, text_sha256, sentences_version) =
     (excluded.findings, excluded.impression, excluded.clinical_information, excluded.technique,
-    excluded.text_sha256)
+    excluded.text_sha256, excluded.sentences_version)
 WHERE stored.text_sha256 <> excluded.text_sha256
 RETURNING stored.id, stored.study_id, stored.source_key, stored.xmax = 0
 """
@@ -117,3 +143,10 @@ SELECT study_id, source_key, id FROM report
 JOIN unnest(CAST(:studies AS bigint[]), CAST(:names AS text[])) AS given (study_id, source_key)
 USING (study_id, source_key)
 """
+
+_OUTDATED = """
+SELECT id, source_key, findings, impression, clinical_information, technique FROM report
+WHERE id > :last AND sentences_version <> :version ORDER BY id LIMIT 1000
+"""
+
+_SPLIT = "UPDATE report SET sentences_version = :version WHERE id = ANY(:ids)"

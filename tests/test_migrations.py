@@ -14,6 +14,7 @@ from encoders.errors import DatabaseError
 from retrieval import migrate
 from retrieval.postgres import open_engine
 from retrieval.schema import REVISION, Base
+from tests.small_archive import fill, study
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -131,3 +132,24 @@ def test_alembic_without_an_address_says_what_to_set(monkeypatch: pytest.MonkeyP
     )
     assert done.returncode != 0
     assert "set CTSEARCH_DATABASE" in done.stdout + done.stderr
+
+
+def test_reports_stored_before_text_search_are_split_again_by_the_upgrade(database: str) -> None:
+    engine = open_engine()
+    fill(engine, [study("a", findings="A nodule. No effusion.", impression="Cyst?")])
+    migrate.downgrade(engine, "0001")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE report_sentence SET negated = false"))
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text("SELECT affirmed, hedged, denied, negated FROM report_sentence ORDER BY section, ordinal")
+        )
+        assert [tuple(row) for row in rows] == [
+            ("a nodule", "", "", False),
+            ("", "", "no effusion", True),
+            ("", "cyst", "", False),
+        ]
+    again = fill(engine, [study("a", findings="A nodule. No effusion.", impression="Cyst?")])
+    assert again.name == "default"
+    migrate.check(engine)
