@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.evaluation.pairs import Places, members_of
 from retrieval.evaluation.pool import Codes
-from retrieval.evaluation.ranking import Places, members_of
 
 Patterns = NDArray[np.uint32]
 _PATTERN_PAIRS_AT_ONCE = 1 << 22

@@ -11,13 +11,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.evaluation.pairs import Pairs, Places, members_of, pair_products, rounding_of
 from retrieval.evaluation.pool import Codes, Latents
 
-Places = NDArray[np.intp]
 _BLOCK_NUMBERS = 1 << 24  # similarities at once: 64 MB of float32
 _MOST_QUERIES = 1024
-_PAIRS_AT_ONCE = 1 << 14
-_ROUNDING = 1e-5  # of a float32 product of two unit vectors, with room to spare
 
 
 class Progress(Protocol):
@@ -32,8 +30,8 @@ class Neighbours:
     """The nearest volumes of each query, nearest first.
 
     Attributes:
-        place_QK: rows of the pool, -1 where fewer are left.
-        similarity_QK: inner products, float64; 0 there.
+        place_QK: rows of the gallery or pool, -1 where fewer are left.
+        similarity_QK: inner products within the rounding of float32; 0 there.
     """
 
     place_QK: Places
@@ -56,17 +54,6 @@ class Ranks:
     studies_before: NDArray[np.int64]
 
 
-def pair_products(left: Latents, rows: Places, right: Latents, columns: Places) -> NDArray[np.float64]:
-    """Return the inner products (P,) of pairs of rows, in float64: equal vectors give equal products."""
-    products = np.empty(len(rows))
-    for start in range(0, len(rows), _PAIRS_AT_ONCE):
-        part = slice(start, start + _PAIRS_AT_ONCE)
-        products[part] = np.einsum(
-            "pl,pl->p", left[rows[part]].astype(np.float64), right[columns[part]].astype(np.float64)
-        )
-    return products
-
-
 def blocks(queries: int, gallery: int, progress: Progress | None, step: str) -> Iterator[slice]:
     """Yield slices of the queries whose similarities with the gallery fit in memory."""
     size = max(1, min(_MOST_QUERIES, _BLOCK_NUMBERS // max(gallery, 1)))
@@ -74,17 +61,6 @@ def blocks(queries: int, gallery: int, progress: Progress | None, step: str) -> 
         yield slice(start, min(start + size, queries))
         if progress is not None:
             progress.update(done=min(start + size, queries), total=queries, failed=0, step=step)
-
-
-def members_of(study_Q: Codes, study_G: Codes) -> tuple[Places, Places]:
-    """Return every pair (query, place in the gallery) of one study, by query."""
-    by_study = np.argsort(study_G, kind="stable")
-    ordered = study_G[by_study]
-    first = np.searchsorted(ordered, study_Q, side="left")
-    count = np.searchsorted(ordered, study_Q, side="right") - first
-    rows = np.repeat(np.arange(len(study_Q)), count)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(count) - count, count)
-    return rows, by_study[np.repeat(first, count) + within]
 
 
 def nearest(
@@ -116,16 +92,17 @@ def nearest(
         )
         for _ in ties
     ]
-    rounding = _ROUNDING * _longest(query_QL) * _longest(gallery_GL)
+    rounding = rounding_of(query_QL, gallery_GL)
     for block in blocks(len(query_QL), len(gallery_GL), progress, step):
         similarity = query_QL[block] @ gallery_GL.T
         if study_Q is not None:
             similarity[members_of(study_Q[block], study_G)] = -np.inf
         rows, columns = _candidates(similarity, k, rounding)
-        exact = pair_products(query_QL[block], rows, gallery_GL, columns)
+        products = similarity[rows, columns].astype(np.float64)
+        pairs = Pairs(rows=rows, columns=columns, products=products)
+        pairs.settle(query_QL[block], gallery_GL, rounding)
         for answer, tie_G in zip(answers, ties, strict=True):
-            place, product = first_k(rows, columns, exact, tie_G, len(similarity), k)
-            answer.place_QK[block], answer.similarity_QK[block] = place, product
+            answer.place_QK[block], answer.similarity_QK[block] = pairs.first_k(len(similarity), k, tie_G)
     return answers
 
 
@@ -137,25 +114,6 @@ def _candidates(similarity: NDArray[np.float32], k: int, rounding: float) -> tup
     lowest = np.maximum(kth - np.float32(2 * rounding), np.finfo(np.float32).min)
     flat = np.flatnonzero(similarity >= lowest[:, None])
     return np.divmod(flat, width)
-
-
-def first_k(
-    rows: Places, columns: Places, exact: NDArray[np.float64], tie_G: Codes, queries: int, k: int
-) -> tuple[Places, NDArray[np.float64]]:
-    """Order pairs by query, then nearest first, ties by `tie_G`; keep k of each query.
-
-    Returns:
-        Columns (queries, k), -1 where fewer are left, and their products, 0 there.
-    """
-    order = np.lexsort((tie_G[columns], -exact, rows))
-    rows, columns, exact = rows[order], columns[order], exact[order]
-    rank = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
-    kept = rank < k
-    place = np.full((queries, k), -1, np.intp)
-    similarity = np.zeros((queries, k))
-    place[rows[kept], rank[kept]] = columns[kept]
-    similarity[rows[kept], rank[kept]] = exact[kept]
-    return place, similarity
 
 
 def rank_own(
@@ -182,7 +140,7 @@ def rank_own(
         latent_NL=volume_NL[by_study],
         study_N=study_N[by_study],
         place_N=by_study,
-        rounding=_ROUNDING * _longest(query_QL) * _longest(volume_NL),
+        rounding=rounding_of(query_QL, volume_NL),
     )
     own_column = np.argsort(by_study)[own_Q]
     found = np.zeros((4, len(query_QL)), np.int64)
@@ -239,7 +197,3 @@ class _Gallery:
         maybe = similarity >= (bar_Q - self.rounding).astype(np.float32)[:, None]
         rows, columns = np.divmod(np.flatnonzero(maybe & ~surely), similarity.shape[1])
         return surely, rows, columns, pair_products(query_QL, rows, self.latent_NL, columns)
-
-
-def _longest(latent_NL: Latents) -> float:
-    return float(np.sqrt(np.einsum("nl,nl->n", latent_NL, latent_NL).max(initial=0.0)))

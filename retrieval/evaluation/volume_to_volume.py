@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from retrieval.evaluation import floors, measures
 from retrieval.evaluation.figures import VOLUME_KS, FigurePath
+from retrieval.evaluation.pairs import Pairs, Places, members_of, pair_products, rounding_of
 from retrieval.evaluation.patterns import (
     GallerySums,
     Patterns,
@@ -17,15 +18,7 @@ from retrieval.evaluation.patterns import (
     sums_over_own_study,
 )
 from retrieval.evaluation.pool import Codes, Pool, coded, unit_rows
-from retrieval.evaluation.ranking import (
-    Neighbours,
-    Places,
-    Progress,
-    first_k,
-    members_of,
-    nearest,
-    pair_products,
-)
+from retrieval.evaluation.ranking import Neighbours, Progress, nearest
 from retrieval.evaluation.trec import binary_trec
 
 Values = NDArray[np.float64]
@@ -100,17 +93,15 @@ def _with_own_study(
     rows, members = members_of(study_N, study_N[gallery])
     own = gallery[members]
     other_rows, ranks = np.nonzero(neighbours.place_QK >= 0)
-    place, _ = first_k(
-        np.concatenate([rows, other_rows]),
-        np.concatenate([own, neighbours.place_QK[other_rows, ranks]]),
-        np.concatenate(
+    pairs = Pairs(
+        rows=np.concatenate([rows, other_rows]),
+        columns=np.concatenate([own, neighbours.place_QK[other_rows, ranks]]),
+        products=np.concatenate(
             [pair_products(unit_NL, rows, unit_NL, own), neighbours.similarity_QK[other_rows, ranks]]
         ),
-        np.arange(count),
-        count,
-        measures.DEPTH,
     )
-    return place
+    pairs.settle(unit_NL, unit_NL, rounding_of(unit_NL, unit_NL))
+    return pairs.first_k(count, measures.DEPTH, np.arange(count))[0]
 
 
 def volume_values(rankings: VolumeRankings, ks: Sequence[int] = VOLUME_KS) -> dict[FigurePath, Values]:
