@@ -1,4 +1,4 @@
-"""`ctsearch collections`: list them, drop one, or write its latents to a file."""
+"""`ctsearch collections`: list them, drop one, write its latents to a file, make its searches quick."""
 
 import json
 import sys
@@ -7,7 +7,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="List collections, drop one, export its latents.", no_args_is_help=True)
+from cli.index import SOME_FAILED
+
+app = typer.Typer(
+    help="List collections, drop one, export its latents, make its searches quick.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -53,7 +57,7 @@ def drop_collection(
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Drop all latents of the collection {name}?", abort=True, err=True)
     with open_case_search() as service:
-        service.store.drop_collection(service.collection(name).name)
+        service.drop_collection(name)
     typer.echo(f"the collection {name} is dropped")
 
 
@@ -68,3 +72,26 @@ def export_collection(
     with open_case_search() as service:
         rows = service.store.export_collection(service.collection(name).name, out)
     typer.echo(f"{rows} rows of the collection {name} written to {out}")
+
+
+@app.command("optimise")
+def optimise_collection(
+    name: Annotated[str, typer.Argument(help="The collection.")],
+) -> None:
+    """Bring a collection's statistics and indexes up to date; indexing does so too when it ends."""
+    from cli.progress import indexing_progress
+    from retrieval.migrate import open_archive
+    from retrieval.store import Store
+    from retrieval.upkeep import tend_collection
+
+    engine = open_archive()
+    try:
+        with indexing_progress() as progress:
+            undone = tend_collection(engine, Store(engine).collection(name), progress)
+    finally:
+        engine.dispose()
+    for sentence in undone:
+        typer.echo(f"warning: {sentence}", err=True)
+    if undone:
+        raise typer.Exit(SOME_FAILED)
+    typer.echo(f"the collection {name} is ready: ctsearch db status shows its indexes")

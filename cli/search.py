@@ -57,7 +57,10 @@ def search(
     ] = "same-study",
     unit: UnitOption = "study",
     engine: Annotated[
-        str, typer.Option(metavar="auto|pgvector", help="What ranks; pgvector is always exact.")
+        str,
+        typer.Option(
+            metavar="auto|faiss|pgvector", help="What compares latents; --explain says which did and why."
+        ),
     ] = "auto",
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the question and its hits into this file.")
@@ -73,7 +76,6 @@ def search(
     from retrieval.service import open_case_search
 
     asked = _asked(volume=volume, case=case, text=text, report=report)
-    _check_engine(engine)
     filters = filters_from(
         label=label,
         without_label=without_label,
@@ -84,7 +86,7 @@ def search(
         split=split,
         dataset=dataset,
     )
-    options = SearchOptions(k=k, filters=filters, unit=unit, exclude=exclude)  # type: ignore[arg-type]
+    options = SearchOptions(k=k, filters=filters, unit=unit, exclude=exclude, engine=engine)  # type: ignore[arg-type]
     with open_case_search(device=device) as service:
         answer = _ask(service, asked, options, collection)
     for line in (*answer.warnings, *(answer.explanation if explain else ())):
@@ -110,15 +112,6 @@ def _asked(*, volume: Path | None, case: str | None, text: str | None, report: P
         found = " and ".join(f"--{kind}" for kind, _ in given) or "none"
         raise SearchError(f"a search needs one of --volume, --case, --text and --report; found {found}")
     return given[0]
-
-
-def _check_engine(engine: str) -> None:
-    from encoders.errors import SearchError
-
-    if engine == "faiss":
-        raise SearchError("this version keeps no collection in memory for faiss; leave --engine out")
-    if engine not in ("auto", "pgvector"):
-        raise SearchError(f"engine {engine!r} is unknown; take auto or pgvector")
 
 
 def _ask(service: "CaseSearch", asked: Asked, options: "SearchOptions", collection: str | None) -> "Answer":

@@ -7,7 +7,7 @@ sex, age or manufacturer, so it matches no filter on them.
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Select, func, select
@@ -67,6 +67,11 @@ class Filters:
             object.__setattr__(self, "sex", parse_sex(self.sex))
 
     @property
+    def is_set(self) -> bool:
+        """Whether anything must match; whose labels count matters only where labels are asked for."""
+        return replace(self, label_source=None) != Filters()
+
+    @property
     def on_volumes(self) -> bool:
         """Whether a volume row must match something."""
         return not (self.sex is None and self.age is None and self.manufacturer is None)
@@ -115,15 +120,24 @@ def parse_label_source(text: str) -> LabelSource:
     raise SearchError(f"label source {text!r} is unknown; take one of {', '.join(LABEL_PRECEDENCE)}")
 
 
+def study_sets(filters: Filters) -> "list[Select[int]]":
+    """Select the ids of the studies with each label asked for, and of those with the split and dataset.
+
+    A study matches that is in all of these sets.
+    """
+    asked = [(name, True) for name in filters.labels] + [(name, False) for name in filters.without_labels]
+    sets = [_labelled(name, present, filters.label_source) for name, present in asked]
+    columns = []
+    if filters.split is not None:
+        columns.append(_same_text(Study.split, filters.split))
+    if filters.dataset is not None:
+        columns.append(_same_text(Study.dataset, filters.dataset))
+    return [*sets, select(Study.id).where(*columns)] if columns else sets
+
+
 def study_conditions(filters: Filters) -> list[ColumnElement[bool]]:
     """Conditions on `Study`: labels, split and dataset."""
-    conditions = [_labelled(name, True, filters.label_source) for name in filters.labels]
-    conditions += [_labelled(name, False, filters.label_source) for name in filters.without_labels]
-    if filters.split is not None:
-        conditions.append(_same_text(Study.split, filters.split))
-    if filters.dataset is not None:
-        conditions.append(_same_text(Study.dataset, filters.dataset))
-    return conditions
+    return [Study.id.in_(studies) for studies in study_sets(filters)]
 
 
 def volume_conditions(filters: Filters) -> list[ColumnElement[bool]]:
@@ -193,6 +207,6 @@ def _same_text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[
     return func.lower(column) == func.lower(value)
 
 
-def _labelled(abnormality: str, present: bool, label_source: LabelSource | None) -> ColumnElement[bool]:
+def _labelled(abnormality: str, present: bool, label_source: LabelSource | None) -> "Select[int]":
     known = effective_labels(label_source).where(Label.abnormality == abnormality, Label.present == present)
-    return Study.id.in_(known.with_only_columns(Label.study_id))
+    return known.with_only_columns(Label.study_id)

@@ -18,6 +18,7 @@ from retrieval.records import EmbeddingRow
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 _ROWS_PER_BLOCK = 512
+_BYTES_PER_BLOCK = 8 << 20
 _COLUMNS = ("collection_id", "study_id", "volume_id", "report_id", "content", "latent")
 
 
@@ -57,22 +58,61 @@ def copy_latents_out(
     connection: Connection, query: sql.Composable, latent_dim: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Return the ids (N,) and latents (N, L) that a query of (bigint, vector) yields."""
+    blocks = list(latent_blocks(connection, query, latent_dim, keys=1))
+    if not blocks:
+        return np.empty(0, np.int64), np.empty((0, latent_dim), np.float32)
+    return np.concatenate([keys_N1[:, 0] for keys_N1, _ in blocks]), np.concatenate(
+        [latents_NL for _, latents_NL in blocks]
+    )
+
+
+def latent_blocks(
+    connection: Connection, query: sql.Composable, latent_dim: int, *, keys: int
+) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]:
+    """Yield the rows of a query in the order in which they come, a few megabytes at a time.
+
+    Args:
+        connection: in a transaction.
+        query: of `keys` columns of bigint, none of them null, and then a vector.
+        latent_dim: L, of every vector.
+        keys: how many columns come before the vector.
+
+    Yields:
+        Keys (N, keys) and latents (N, L).
+    """
+    key = [("bytes", ">i4"), ("value", ">i8")]
+    layout = np.dtype(
+        [
+            ("fields", ">i2"),
+            ("keys", np.dtype(key), (keys,)),
+            ("latent_bytes", ">i4"),
+            ("dim", ">i2"),
+            ("zero", ">i2"),
+            ("latent", ">f4", (latent_dim,)),
+        ]
+    )
     statement = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+    received = bytearray()
+    passed_over = len(_HEADER)
     with raw_connection(connection).cursor() as cursor, cursor.copy(statement) as copy:
-        received = bytearray()
-        for block in copy:
-            received += block
-    id_fields = [("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i8")]
-    latent_fields = [
-        ("latent_bytes", ">i4"),
-        ("dim", ">i2"),
-        ("zero", ">i2"),
-        ("latent", f"({latent_dim},)>f4"),
-    ]
-    fixed = np.dtype([*id_fields, *latent_fields])
-    count = (len(received) - len(_HEADER) - len(_TRAILER)) // fixed.itemsize
-    rows = np.frombuffer(received, fixed, count=count, offset=len(_HEADER))
-    return rows["id"].astype(np.int64), rows["latent"].astype(np.float32)
+        for piece in copy:
+            received += piece
+            if len(received) >= _BYTES_PER_BLOCK:
+                yield _taken(received, layout, passed_over)
+                passed_over = 0
+    if len(received) >= passed_over + layout.itemsize:
+        yield _taken(received, layout, passed_over)
+
+
+def _taken(
+    received: bytearray, layout: np.dtype[np.void], passed_over: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Take the whole rows out of what was received; the trailer is shorter than any row."""
+    count = (len(received) - passed_over) // layout.itemsize
+    end = passed_over + count * layout.itemsize
+    rows = np.frombuffer(bytes(received[passed_over:end]), layout)
+    del received[:end]
+    return rows["keys"]["value"].astype(np.int64), rows["latent"].astype(np.float32)
 
 
 def _blocks(collection_id: int, rows: Sequence[EmbeddingRow]) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from retrieval.filters import Filters, study_conditions, volume_conditions
+from retrieval.row_sets import Newer, Proposed
 from retrieval.schema import Report, Study, Volume, embedding
 
 Unit = Literal["study", "volume"]
@@ -30,6 +31,7 @@ class Gallery:
     filters: Filters
     unit: Unit
     excluded_studies: frozenset[int] = frozenset()
+    rows: Proposed | Newer | None = None  # of these alone; None is every latent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +68,7 @@ def nearest_volumes(connection: Connection, gallery: Gallery, query_L: Latent, l
         limit: how many at most; fewer come back only where fewer match.
     """
     distance = embedding.c.latent.max_inner_product(query_L)
-    within = [embedding.c.volume_id.is_not(None), *_within(gallery)]
-    conditions = volume_conditions(gallery.filters)
-    if conditions:
-        within.append(embedding.c.volume_id.in_(select(Volume.id).where(*conditions)))
+    within = volumes_within(gallery)
     if gallery.unit == "study":
         best = _closest_studies(distance, within, limit)
         found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Volume)), limit)
@@ -103,10 +102,7 @@ def nearest_reports(connection: Connection, gallery: Gallery, query_L: Latent, l
         limit: how many at most; fewer come back only where fewer match.
     """
     distance = embedding.c.latent.max_inner_product(query_L)
-    within = [embedding.c.report_id.is_not(None), *_within(gallery)]
-    conditions = volume_conditions(gallery.filters)
-    if conditions:
-        within.append(embedding.c.study_id.in_(select(Volume.study_id).where(*conditions)))
+    within = reports_within(gallery)
     best = _closest_studies(distance, within, limit)
     found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Report)), limit)
     volumes = matching_volumes(connection, gallery, [row.study_id for row in found])
@@ -144,14 +140,34 @@ def matching_volumes(
     return volumes
 
 
-def _within(gallery: Gallery) -> list[ColumnElement[bool]]:
-    within: list[ColumnElement[bool]] = [embedding.c.collection_id == gallery.collection_id]
+def volumes_within(gallery: Gallery) -> list[ColumnElement[bool]]:
+    """Return what a gallery's latents of volumes fulfil."""
+    matching = select(Volume.id).where(*volume_conditions(gallery.filters))
+    on_volumes = [embedding.c.volume_id.in_(matching)] if gallery.filters.on_volumes else []
+    return _within(gallery, embedding.c.volume_id, on_volumes)
+
+
+def reports_within(gallery: Gallery) -> list[ColumnElement[bool]]:
+    """Return what a gallery's latents of reports fulfil: some volume of the study matches the filters."""
+    matching = select(Volume.study_id).where(*volume_conditions(gallery.filters))
+    on_volumes = [embedding.c.study_id.in_(matching)] if gallery.filters.on_volumes else []
+    return _within(gallery, embedding.c.report_id, on_volumes)
+
+
+def _within(
+    gallery: Gallery, item_id: ColumnElement[int], on_volumes: Sequence[ColumnElement[bool]]
+) -> list[ColumnElement[bool]]:
+    within = [embedding.c.collection_id == gallery.collection_id, item_id.is_not(None)]
+    if gallery.excluded_studies:
+        within.append(~among(embedding.c.study_id, gallery.excluded_studies))
+    if gallery.rows is not None:
+        within += gallery.rows.conditions(item_id)
+    if isinstance(gallery.rows, Proposed):
+        return within  # the filters were asked before
     conditions = study_conditions(gallery.filters)
     if conditions:
         within.append(embedding.c.study_id.in_(select(Study.id).where(*conditions)))
-    if gallery.excluded_studies:
-        within.append(~among(embedding.c.study_id, gallery.excluded_studies))
-    return within
+    return [*within, *on_volumes]
 
 
 def _closest_studies(

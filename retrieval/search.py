@@ -1,14 +1,15 @@
-"""A question against a collection: filter, rank exactly in Postgres, fuse, and fetch what is shown.
+"""A question against a collection: filter, rank, fuse, and fetch what is shown.
 
 A volume asks volume latents; it asks report latents only where a collection has no others. A report or a
 sentence asks both. Rankings of the two kinds are fused by rank, never by cosine (`retrieval.fusion`).
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
@@ -18,15 +19,17 @@ from retrieval.fusion import FUSION_DEPTH, fuse
 from retrieval.hits import Hit, fetch_hits
 from retrieval.matched_sentences import Wording
 from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
-from retrieval.neighbours import Gallery, Latent, Neighbour, Unit, nearest_reports, nearest_volumes
+from retrieval.neighbours import Gallery, Latent, Unit
+from retrieval.planner import EngineChoice, EngineName, Ranking, nearest
+from retrieval.records import CollectionInfo
 from retrieval.schema import embedding
+from retrieval.snapshot_files import Snapshot
 from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
 Exclusion = Literal["same-study", "same-patient", "none"]
-EngineName = Literal["faiss", "pgvector"]
 _MOST_ROWS = 2**31  # more than any archive holds, and still a number that Postgres takes
 
 
@@ -42,11 +45,17 @@ class SearchOptions:
     filters: Filters = field(default_factory=Filters)
     unit: Unit = "study"  # what a hit is
     exclude: Exclusion = "same-study"  # as the case that the question came from
+    engine: EngineChoice = "auto"
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise SearchError(f"k={self.k} asks for no hits; take 1 or more")
-        for noun, value, choices in (("unit", self.unit, Unit), ("exclude", self.exclude, Exclusion)):
+        chosen = (
+            ("unit", self.unit, Unit),
+            ("exclude", self.exclude, Exclusion),
+            ("engine", self.engine, EngineChoice),
+        )
+        for noun, value, choices in chosen:
             if value not in get_args(choices):
                 raise SearchError(f"{noun} {value!r} is unknown; take one of {', '.join(get_args(choices))}")
 
@@ -94,53 +103,115 @@ class Answer:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranked:
-    """Neighbours of a question, best first, and the sentences that say how they were ranked."""
-
-    neighbours: tuple[Neighbour, ...]
-    explanation: tuple[str, ...]
-
-
 def search(
     connection: Connection,
-    collection_id: int,
-    collection: str,
+    info: CollectionInfo,
     question: Question,
     options: SearchOptions,
+    *,
+    snapshot: Snapshot | None = None,
     key: "PseudonymKey | None" = None,
 ) -> Answer:
-    """Answer a question from one collection.
+    """Answer a question from one collection; see `search_many`."""
+    return search_many(connection, info, [question], options, snapshot=snapshot, key=key)[0]
+
+
+def search_many(
+    connection: Connection,
+    info: CollectionInfo,
+    questions: Sequence[Question],
+    options: SearchOptions,
+    *,
+    snapshot: Snapshot | None = None,
+    key: "PseudonymKey | None" = None,
+) -> list[Answer]:
+    """Answer questions from one collection: filters are resolved once, latents compared together.
 
     Args:
-        connection: to the archive; one snapshot, or a case removed meanwhile is found and then missing.
-        collection_id: of the collection whose encoder made the question's latent.
-        collection: its name.
-        question: what is asked.
-        options: how many, filters, unit, exclusion.
+        connection: to the archive; one transaction that keeps its snapshot (REPEATABLE READ), or a case
+            removed meanwhile is found and then missing.
+        info: the collection, whose encoder made the questions' latents.
+        questions: what is asked.
+        options: how many, filters, unit, exclusion, engine.
+        snapshot: of the collection, for the engine in memory; it was loaded before the transaction began.
         key: opens sealed sources; None leaves them out.
 
     Returns:
-        min(k, number of matches) hits.
+        An answer each, with min(k, number of matches) hits; the time taken is shared out evenly.
 
     Raises:
-        SearchError: the collection is empty, or a filter names a value that the archive does not have.
+        SearchError: the collection is empty, a filter names a value that the archive does not have, a latent
+            has another length than the collection's or is not finite, or FAISS has nothing to search.
     """
     start = time.perf_counter()
-    gallery = Gallery(
-        collection_id=collection_id,
-        filters=options.filters,
-        unit=options.unit,
-        excluded_studies=excluded_studies(connection, question.origins, options.exclude),
-    )
-    ranked = rank_exactly(connection, gallery, collection, question, options.limit)
-    if not ranked.neighbours:
+    _check_latents(info, questions)
+    galleries = [
+        Gallery(
+            collection_id=info.id,
+            filters=options.filters,
+            unit=options.unit,
+            excluded_studies=excluded_studies(connection, question.origins, options.exclude),
+        )
+        for question in questions
+    ]
+    rankings = _rank(connection, info, questions, galleries, options, snapshot)
+    answers = [
+        _answer(connection, info, question, gallery, options, legs, key)
+        for question, gallery, legs in zip(questions, galleries, rankings, strict=True)
+    ]
+    took_ms = (time.perf_counter() - start) * 1000 / max(1, len(questions))
+    return [replace(answer, took_ms=took_ms) for answer in answers]
+
+
+def _rank(
+    connection: Connection,
+    info: CollectionInfo,
+    questions: Sequence[Question],
+    galleries: Sequence[Gallery],
+    options: SearchOptions,
+    snapshot: Snapshot | None,
+) -> list[dict[LatentKind, Ranking]]:
+    """Rank each question by every kind of latent that it may ask."""
+    held = latent_kinds(connection, info.id)
+    if not held:
+        raise SearchError(f"the collection {info.name!r} is empty; put cases into it with `ctsearch index`")
+    asked = [kinds_asked(held, question.kind) for question in questions]
+    depth = max(options.limit, FUSION_DEPTH) if any(len(kinds) > 1 for kinds in asked) else options.limit
+    legs: list[dict[LatentKind, Ranking]] = [{} for _ in questions]
+    for kind in held:
+        asking = [position for position, kinds in enumerate(asked) if kind in kinds]
+        rankings = nearest(
+            connection,
+            [galleries[position] for position in asking],
+            kind,
+            np.array([questions[position].latent for position in asking], np.float32),
+            depth,
+            choice=options.engine,
+            snapshot=snapshot,
+        )
+        for position, ranking in zip(asking, rankings, strict=True):
+            legs[position][kind] = ranking
+    return legs
+
+
+def _answer(
+    connection: Connection,
+    info: CollectionInfo,
+    question: Question,
+    gallery: Gallery,
+    options: SearchOptions,
+    legs: Mapping[LatentKind, Ranking],
+    key: "PseudonymKey | None",
+) -> Answer:
+    rankings = [leg.neighbours for leg in legs.values()]
+    neighbours = fuse(rankings, options.unit)[: options.limit]
+    if not neighbours:
         refuse_unknown_values(connection, options.filters)
-    shown = [neighbour.volume_id for neighbour in ranked.neighbours if neighbour.volume_id is not None]
+    shown = [neighbour.volume_id for neighbour in neighbours if neighbour.volume_id is not None]
     sources = volume_sources(connection, shown, key)
     hits = fetch_hits(
         connection,
-        ranked.neighbours,
+        neighbours,
         label_source=options.filters.label_source,
         query_labels=question.labels,
         wanted=question.wording,
@@ -148,43 +219,37 @@ def search(
     )
     return Answer(
         query=_query(question, options),
-        collection=collection,
-        engine="pgvector",
-        exact=True,
-        took_ms=(time.perf_counter() - start) * 1000,
+        collection=info.name,
+        engine="faiss" if any(leg.engine == "faiss" for leg in legs.values()) else "pgvector",
+        exact=all(leg.exact for leg in legs.values()),
+        took_ms=0.0,
         hits=hits,
-        explanation=ranked.explanation,
+        explanation=_explanation(legs, gallery),
         opened=sum(source.is_sealed for source in sources.values()),
     )
 
 
-def rank_exactly(
-    connection: Connection, gallery: Gallery, collection: str, question: Question, k: int
-) -> Ranked:
-    """Rank a gallery by every kind of latent that the question may ask.
-
-    Raises:
-        SearchError: the collection holds no latent.
-    """
-    kinds = kinds_asked(latent_kinds(connection, gallery.collection_id), question.kind)
-    if not kinds:
-        raise SearchError(f"the collection {collection!r} is empty; put cases into it with `ctsearch index`")
-    depth = k if len(kinds) == 1 else max(k, FUSION_DEPTH)
-    rankings, explanation = [], []
-    for kind in kinds:
-        start = time.perf_counter()
-        nearest = nearest_volumes if kind == "volume" else nearest_reports
-        rankings.append(nearest(connection, gallery, question.latent, depth))
-        took_ms = (time.perf_counter() - start) * 1000
-        explanation.append(
-            f"{kind} latents: filtered first, then exact inner products in pgvector; "
-            f"{len(rankings[-1])} {'rows' if gallery.unit == 'volume' else 'studies'} in {took_ms:.1f} ms"
-        )
-    if len(kinds) > 1:
-        explanation.append(f"fused by reciprocal rank over the first {depth} of each")
+def _explanation(legs: Mapping[LatentKind, Ranking], gallery: Gallery) -> tuple[str, ...]:
+    lines = [
+        f"{kind} latents: {leg.why}; {'exact' if leg.exact else 'approximate'} ({leg.engine})"
+        for kind, leg in legs.items()
+    ]
+    if len(legs) > 1:
+        lines.append(f"fused by reciprocal rank over the first {FUSION_DEPTH:,} of each")
     if gallery.excluded_studies:
-        explanation.append(f"{len(gallery.excluded_studies)} studies of the question's own case left out")
-    return Ranked(neighbours=tuple(fuse(rankings, gallery.unit)[:k]), explanation=tuple(explanation))
+        lines.append(f"{len(gallery.excluded_studies)} studies of the question's own case left out")
+    return tuple(lines)
+
+
+def _check_latents(info: CollectionInfo, questions: Sequence[Question]) -> None:
+    for question in questions:
+        if question.latent.shape != (info.latent_dim,):
+            raise SearchError(
+                f"the question's latent has shape {question.latent.shape}, the collection {info.name!r} has "
+                f"latents of {info.latent_dim} numbers: ask with the encoder that made it, {info.encoder}"
+            )
+        if not np.isfinite(question.latent).all():
+            raise SearchError("the question's latent is not finite: check what it was made from")
 
 
 def latent_kinds(connection: Connection, collection_id: int) -> tuple[LatentKind, ...]:

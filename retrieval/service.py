@@ -3,16 +3,20 @@
 A question by a stored case loads no model; others load their collection's encoder when they first need it.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Engine
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
+from encoders.errors import StorageError
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.asked_collection import (
     asked_collection,
@@ -24,15 +28,20 @@ from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
 from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Unit
+from retrieval.planner import EngineChoice
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo, Removed
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
-from retrieval.search import Answer, Question, SearchOptions, search
+from retrieval.search import Answer, Question, SearchOptions, search_many
+from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
     from retrieval.deidentify import PseudonymKey
+    from retrieval.snapshot_files import Snapshot
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -68,6 +77,7 @@ class CaseSearch:
         self._key = key
         self._device = device
         self._actor = actor
+        self._snapshots = Snapshots(engine)
         self._encoders: dict[int, Encoder] = {}
         self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
 
@@ -89,6 +99,49 @@ class CaseSearch:
             case = find_case_by_any_name(connection, name, self._key)
             question = from_case(connection, info, case, options.filters.label_source, self._key)
         return self._ask(info, question, options)
+
+    def search_by_cases(
+        self, names: Sequence[str], options: SearchOptions, *, collection: str | None = None
+    ) -> list[Answer]:
+        """Find the cases most like each of many stored ones; their latents are compared together.
+
+        Args:
+            names: as for `search_by_case`.
+            options: for all of them.
+            collection: where to look.
+
+        Raises:
+            SearchError: there is no such case or collection, or a case has no latent in it.
+        """
+        with self._snapshot() as connection:
+            info = asked_collection(connection, collection)
+            source = options.filters.label_source
+            questions = [
+                from_case(
+                    connection, info, find_case_by_any_name(connection, name, self._key), source, self._key
+                )
+                for name in names
+            ]
+        return self.search_many(info, questions, options)
+
+    def search_by_latents(
+        self, latents_QL: npt.NDArray[np.float32], options: SearchOptions, *, collection: str | None = None
+    ) -> list[Answer]:
+        """Find the cases whose volumes are nearest to latents of one's own.
+
+        Args:
+            latents_QL: (Q, L), of volumes, by the encoder that made the collection.
+            options: for all of them.
+            collection: where to look.
+
+        Raises:
+            SearchError: there is no such collection, or the latents are not finite or of another length.
+        """
+        questions = [
+            Question(asked={"kind": "latent", "row": row}, kind="volume", latent=latent_L)
+            for row, latent_L in enumerate(np.atleast_2d(latents_QL))
+        ]
+        return self.search_many(self.collection(collection), questions, options)
 
     def search_by_volume(
         self, path: Path, options: SearchOptions, *, collection: str | None = None
@@ -218,7 +271,7 @@ class CaseSearch:
         """
         with self._snapshot() as connection:
             stored = stored_name(connection, name, "patient", self._key)
-        return self._store.remove_patient(stored, actor=self._actor)
+        return self._without_snapshots(self._store.remove_patient(stored, actor=self._actor))
 
     def remove_study(self, name: str) -> Removed:
         """Remove everything of a study, by the archive's name or the hospital's.
@@ -228,7 +281,18 @@ class CaseSearch:
         """
         with self._snapshot() as connection:
             stored = stored_name(connection, name, "study", self._key)
-        return self._store.remove_study(stored, actor=self._actor)
+        return self._without_snapshots(self._store.remove_study(stored, actor=self._actor))
+
+    def drop_collection(self, name: str) -> None:
+        """Delete a collection with its latents and its snapshot; cases stay.
+
+        Raises:
+            SearchError: there is none of that name.
+            StorageError: the snapshot cannot be deleted.
+        """
+        info = self._store.collection(name)
+        self._store.drop_collection(name)
+        self._snapshots.delete(info)
 
     def collection(self, name: str | None) -> CollectionInfo:
         """Return a collection.
@@ -249,13 +313,37 @@ class CaseSearch:
             self._encoders[collection.id] = load_collection_encoder(collection, self._device)
         return self._encoders[collection.id]
 
-    def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
+    def search_many(
+        self, info: CollectionInfo, questions: Sequence[Question], options: SearchOptions
+    ) -> list[Answer]:
+        """Answer questions that were made with the collection's encoder.
+
+        Raises:
+            SearchError: the collection is empty, or a filter names a value that the archive does not have.
+        """
+        if not questions:
+            return []
+        snapshot = self._snapshot_in_memory(info, options.engine)  # before the transaction that it serves
         with self._snapshot() as connection:
-            answer = search(connection, info.id, info.name, question, options, self._key)
-        if answer.opened:
-            shown = [hit.volume for hit in answer.hits if hit.volume is not None]
+            answers = search_many(connection, info, questions, options, snapshot=snapshot, key=self._key)
+        shown = [hit.volume for answer in answers if answer.opened for hit in answer.hits if hit.volume]
+        if shown:
             self._store.audit(self._actor, "show sources", f"collection {info.name}", {"volumes": shown})
-        return answer
+        return answers
+
+    def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
+        return self.search_many(info, [question], options)[0]
+
+    def _snapshot_in_memory(self, info: CollectionInfo, engine: EngineChoice) -> "Snapshot | None":
+        if engine == "pgvector":
+            return None
+        if engine == "faiss":
+            return self._snapshots.required(info)
+        try:
+            return self._snapshots.current(info)
+        except StorageError as error:
+            _log.warning("%s; PostgreSQL answers meanwhile", error)
+            return None
 
     def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
         pair = prompt_pair(prompt)
@@ -263,6 +351,13 @@ class CaseSearch:
         if asked not in self._prompts:
             self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
         return self._prompts[asked]
+
+    def _without_snapshots(self, removed: Removed) -> Removed:
+        """Delete the snapshots that hold latents of what was removed; the next search builds them anew."""
+        for info in self._store.collections():
+            if info.name in removed.collections:
+                self._snapshots.delete(info)
+        return removed
 
     @property
     def store(self) -> Store:

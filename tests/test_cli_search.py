@@ -216,7 +216,6 @@ def test_a_picture_of_the_answer_is_written(hospital, ctsearch, tmp_path) -> Non
         (["--case", "a", "--sex", "X"], "take F or M"),
         (["--case", "a", "--manufacturer", "GE"], "the archive has Philips"),
         (["--case", "a", "--unit", "patient"], "unit 'patient'"),
-        (["--case", "a", "--engine", "faiss"], "leave --engine out"),
         (["--case", "a", "--engine", "magic"], "engine 'magic'"),
         (["--text", "  "], "the text is empty"),
         (["--report", "/nowhere/report.txt"], "report.txt cannot be read"),

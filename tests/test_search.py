@@ -84,7 +84,7 @@ def clustered(engine: Engine) -> Archive:
 def ask(archive: Archive, kind, latent, **options) -> Answer:
     question = Question(asked={"kind": kind}, kind=kind, latent=latent)
     with archive.engine.connect() as connection:
-        return search(connection, archive.info.id, archive.info.name, question, SearchOptions(**options))
+        return search(connection, archive.info, question, SearchOptions(**options))
 
 
 FILTERS = st.builds(
@@ -347,7 +347,7 @@ def test_matched_sentences_affirm_what_the_question_affirms(ward) -> None:
             asked={}, kind="report", latent=unit([1, 0, 0, 0]), wording=wording([(text, negated)])
         )
         with ward._engine.connect() as connection:
-            answer = search(connection, info.id, info.name, question, SearchOptions())
+            answer = search(connection, info, question, SearchOptions())
         return {hit.study: hit.matched_sentences for hit in answer.hits}
 
     affirmed = said("Nodules of the lung", False)
@@ -374,7 +374,7 @@ def test_a_file_of_an_archived_volume_is_that_case(ward, engine) -> None:
         assert cases_of_content(connection, b"\2" * 32) == []
         info = ward.collection(None)
         question = from_case(connection, info, case, None)
-        assert studies(search(connection, info.id, info.name, question, SearchOptions(k=1))) == ["ann_b"]
+        assert studies(search(connection, info, question, SearchOptions(k=1))) == ["ann_b"]
 
 
 def test_a_case_goes_by_its_volume_its_study_or_its_file(ward, engine) -> None:
@@ -427,7 +427,7 @@ def test_an_empty_collection_and_one_that_is_not_there_are_told_apart(engine) ->
     info = fill(engine, [study("a")], collection="default")
     question = Question(asked={}, kind="volume", latent=unit([1, 0, 0, 0]))
     with engine.connect() as connection, pytest.raises(SearchError, match="'default' is empty"):
-        search(connection, info.id, info.name, question, SearchOptions())
+        search(connection, info, question, SearchOptions())
 
 
 def test_without_a_name_the_default_collection_is_meant_or_the_only_one() -> None:
