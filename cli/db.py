@@ -35,7 +35,7 @@ def upgrade() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Say which database serves and how it stands; the embedded one is not started for it."""
+    """Say which database serves, how it and its collections stand; the embedded one is not started for it."""
     from retrieval.database_status import database_status
 
     found = database_status()
@@ -45,6 +45,10 @@ def status(
     for name, value in _lines(found):
         if value is not None:
             typer.echo(f"{name:<11}{value}")
+    if found.collections:
+        from cli.tables import print_collection_statuses
+
+        print_collection_statuses(found.collections)
 
 
 @app.command("stop")

@@ -19,16 +19,30 @@ from retrieval.index_summary import IndexProgress
 _LOG_EVERY_S = 10.0
 
 
+class _Clock:
+    """Seconds since the work began that `done` counts: it begins anew where the count falls back."""
+
+    def __init__(self) -> None:
+        self._start = time.monotonic()
+        self._done = 0
+
+    def seconds(self, done: int) -> float:
+        if done < self._done:
+            self._start = time.monotonic()
+        self._done = done
+        return max(time.monotonic() - self._start, 1e-3)
+
+
 class _Bar(IndexProgress):
     """A bar with rate and time left."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("reading", total=None, rate="", failed="")
-        self._start = time.monotonic()
+        self._clock = _Clock()
 
     def update(self, *, done: int, total: int | None, failed: int, step: str) -> None:
-        rate = done / max(time.monotonic() - self._start, 1e-3)
+        rate = done / self._clock.seconds(done)
         self._progress.update(
             self._task,
             completed=done,
@@ -44,14 +58,15 @@ class _Log(IndexProgress):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._start = self._last = time.monotonic()
+        self._clock = _Clock()
+        self._last = time.monotonic()
 
     def update(self, *, done: int, total: int | None, failed: int, step: str) -> None:
-        now = time.monotonic()
+        now, seconds = time.monotonic(), self._clock.seconds(done)
         if now - self._last < _LOG_EVERY_S:
             return
         self._last = now
-        rate = done / (now - self._start)
+        rate = done / seconds
         left = f", {(total - done) / rate:.0f} s left" if total and done and total >= done else ""
         of = f"/{total}" if total else ""
         self._console.print(f"{step} {done}{of}, {rate:.1f}/s, {failed} failed{left}", highlight=False)

@@ -12,9 +12,12 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from retrieval.case_list import ListedCase
+    from retrieval.collection_status import CollectionStatus
     from retrieval.hits import Hit
+    from retrieval.latent_indexes import HnswState
     from retrieval.records import CollectionInfo
     from retrieval.search import Answer
+    from retrieval.store_runs import RunStatus
 
 RESEARCH_USE = "Research use only: nothing here is a diagnosis."
 _SAYING_LENGTH = 150  # of what is quoted from a report
@@ -82,6 +85,20 @@ def print_collections(collections: Sequence["CollectionInfo"]) -> None:
     _console().print(table if collections else Text("There is no collection; `ctsearch index` makes one."))
 
 
+def print_collection_statuses(collections: Sequence["CollectionStatus"]) -> None:
+    """Print two rows a collection, one a kind of latent, and what became of its last index run."""
+    table = _table(("Collection", "left"), ("Latents of", "left"), ("Rows", "right"), ("HNSW index", "left"))
+    for status in collections:
+        named = (Text(status.name), Text(_size(status.size_bytes), style="dim"))
+        for first, (kind, rows) in zip(named, status.rows.items(), strict=True):
+            table.add_row(first, f"{kind}s", f"{rows:,}", _index(status.hnsw[kind]))
+    console = _console()
+    console.print(table)
+    for status in collections:
+        if status.runs:
+            console.print(Text(f"{status.name}: {_run(status.runs[0])}"))
+
+
 def print_probabilities(title: str, probabilities: dict[str, float]) -> None:
     """Print findings, the likeliest first."""
     console = _console()
@@ -145,3 +162,28 @@ def _saying(hit: "Hit") -> str:
     """The best sentence, else the first words of the impression, else of the findings."""
     text = " ".join(printable(next(iter(hit.matched_sentences), hit.impression or hit.findings)).split())
     return text if len(text) <= _SAYING_LENGTH else text[: _SAYING_LENGTH - 1].rsplit(" ", 1)[0] + "…"
+
+
+def _index(state: "HnswState") -> str:
+    size = "" if state.size_bytes is None else f", {_size(state.size_bytes)}"
+    if state.state == "building":
+        return "building" if state.percent is None else f"building, {state.percent:.0f} %"
+    if state.state == "invalid":
+        return f"unfinished{size}"
+    return f"{state.state}{size}"
+
+
+def _run(run: "RunStatus") -> str:
+    when = run.started_at.astimezone().strftime("%Y-%m-%d %H:%M")
+    ended = {
+        "running": "is running",
+        "finished": "finished",
+        "failed": "failed",
+        "interrupted": "was interrupted; the same command goes on from there",
+    }[run.state]
+    counts = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in run.counts.items() if count)
+    return f"the index run of {when} {ended}" + (f" ({counts})" if counts else "")
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.1f} MB"

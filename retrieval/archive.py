@@ -1,5 +1,6 @@
 """`ctsearch index` as a use case: open the source, the database and the encoder, then run."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from retrieval.indexing import Indexer
 from retrieval.migrate import open_archive
 from retrieval.records import CollectionInfo
 from retrieval.store import Store
+from retrieval.upkeep import tend_collection
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
@@ -23,7 +25,7 @@ BUILT_IN_ENCODER = "phantom-tiny"
 
 
 def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
-    """Index a source into a collection of the archive.
+    """Index a source into a collection of the archive, and leave it ready to be searched quickly.
 
     Args:
         request: what to index, and how.
@@ -53,6 +55,9 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
             latent_dim=encoder.latent_dim,
         )
         summary = Indexer(store, encoder, collection, request, progress, key).run(source)
+        start = time.monotonic()
+        summary.warnings.extend(tend_collection(engine, collection, progress))
+        summary.seconds += time.monotonic() - start
     finally:
         engine.dispose()
     summary.warnings.extend(_doubts(source, encoder))

@@ -1,11 +1,12 @@
 """Which database serves, whether it runs, and how it stands: what `ctsearch db` shows and does."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import text
 
 from encoders.errors import ConfigError
+from retrieval.collection_status import CollectionStatus, collection_statuses
 from retrieval.migrate import SchemaState, schema_state
 from retrieval.postgres import database_errors, database_parameters, embedded_server, open_engine
 
@@ -24,10 +25,12 @@ class DatabaseStatus:
     schema: str | None = None
     newest_schema: str | None = None
     size_bytes: int | None = None
+    collections: tuple[CollectionStatus, ...] = ()  # none where the schema is not this code's
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        return asdict(self)
+        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return facts | {"collections": [collection.to_json() for collection in self.collections]}
 
 
 def database_status() -> DatabaseStatus:
@@ -81,6 +84,8 @@ def _asked(status: DatabaseStatus) -> DatabaseStatus:
         schema: SchemaState = schema_state(engine)
         with database_errors(), engine.connect() as connection:
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+            is_current = schema.revision == schema.newest
+            collections = collection_statuses(connection) if is_current else []
     finally:
         engine.dispose()
     return DatabaseStatus(
@@ -94,4 +99,5 @@ def _asked(status: DatabaseStatus) -> DatabaseStatus:
         schema=schema.revision,
         newest_schema=schema.newest,
         size_bytes=size,
+        collections=tuple(collections),
     )

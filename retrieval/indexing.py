@@ -82,19 +82,19 @@ class Indexer:
             StorageError: the disk is full.
         """
         start = time.monotonic()
-        self._run_id = self._store.start_run(self._collection)
         state: RunState = "failed"
-        try:
-            self._index_all(source)
-            state = "finished"
-        except KeyboardInterrupt:
-            state = "interrupted"
-            raise
-        finally:
-            self._summary.seconds = time.monotonic() - start
-            self._summary.removed = dict(source.removed)
-            self._summary.warnings.extend(source.warnings)
-            self._finish(state)
+        with self._store.attended_run(self._collection) as self._run_id:
+            try:
+                self._index_all(source)
+                state = "finished"
+            except KeyboardInterrupt:
+                state = "interrupted"
+                raise
+            finally:
+                self._summary.seconds = time.monotonic() - start
+                self._summary.removed = dict(source.removed)
+                self._summary.warnings.extend(source.warnings)
+                self._finish(state)
         return self._summary
 
     def _finish(self, state: RunState) -> None:

@@ -6,6 +6,7 @@ A thin face over the modules beside it; every method is one transaction, tried a
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -163,9 +164,9 @@ class Store:
 
     # Runs and failures
 
-    def start_run(self, collection: CollectionInfo) -> int:
-        """Record that an index run begins, and return its id."""
-        return self._transact(lambda connection: store_runs.start_run(connection, collection))
+    def attended_run(self, collection: CollectionInfo) -> AbstractContextManager[int]:
+        """Record that an index run begins, and yield its id; within it the run counts as alive."""
+        return store_runs.attended_run(self._engine, collection)
 
     def finish_run(
         self, run_id: int, *, state: RunState, counts: Mapping[str, int], removed: Mapping[str, int]

@@ -111,18 +111,23 @@ def all_collections(connection: Connection) -> list[CollectionInfo]:
             )
         )
     }
+    return [
+        replace(
+            info,
+            volumes=counted[info.id].volumes if info.id in counted else 0,
+            reports=counted[info.id].reports if info.id in counted else 0,
+            studies=counted[info.id].studies if info.id in counted else 0,
+        )
+        for info in collections_without_counts(connection)
+    ]
+
+
+def collections_without_counts(connection: Connection) -> list[CollectionInfo]:
+    """Return every collection by name; its latents, which may be many, are not looked at."""
     rows = connection.execute(
         text(f"SELECT {_COLUMNS} FROM collection ORDER BY name")  # noqa: S608 - a constant
-    ).all()
-    return [
-        CollectionInfo(
-            **row._mapping,
-            volumes=counted[row.id].volumes if row.id in counted else 0,
-            reports=counted[row.id].reports if row.id in counted else 0,
-            studies=counted[row.id].studies if row.id in counted else 0,
-        )
-        for row in rows
-    ]
+    )
+    return [CollectionInfo(**row._mapping) for row in rows]
 
 
 def drop_collection(connection: Connection, name: str) -> None:

@@ -1,24 +1,63 @@
 """Runs of `ctsearch index`, and the items that failed in them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from retrieval.records import CollectionInfo, Failure, RunState, storable
+from retrieval.sessions import own_session
+
+_LOCK = 0x63740002  # with its id: whoever runs holds this advisory lock
+_RUNS_SHOWN = 3
 
 
-def start_run(connection: Connection, collection: CollectionInfo) -> int:
-    """Record that a run begins, and return its id."""
-    run_id: int = connection.execute(
-        text(
-            "INSERT INTO index_run (collection_id, state, counts, removed) "
-            "VALUES (:collection, 'running', '{}', '{}') RETURNING id"
-        ),
-        {"collection": collection.id},
-    ).scalar_one()
-    return run_id
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """An index run; `finished_at` is None while it runs, and where its process ended without a word."""
+
+    id: int
+    state: Literal["running"] | RunState
+    started_at: datetime
+    finished_at: datetime | None
+    counts: Mapping[str, int]  # indexed, unchanged, updated, failed; empty until it ends
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict."""
+        return {
+            "id": self.id,
+            "state": self.state,
+            "started_at": self.started_at.isoformat(),
+            "finished_at": None if self.finished_at is None else self.finished_at.isoformat(),
+            "counts": dict(self.counts),
+        }
+
+
+@contextmanager
+def attended_run(engine: Engine, collection: CollectionInfo) -> Iterator[int]:
+    """Record that a run begins and yield its id; while the block lasts, the run is known to be alive.
+
+    Whoever runs holds an advisory lock on a session of its own, taken before the row can be seen: it goes
+    with the process, however that ends. Runs that said "running" without one are marked as interrupted.
+    """
+    with own_session(engine) as session:
+        session.execute("SET idle_session_timeout = 0")
+        with session.transaction():
+            session.execute(_MARK_INTERRUPTED, {"lock": _LOCK, "collection": collection.id})
+            [(run_id,)] = session.execute(_START, (collection.id,))
+            session.execute("SELECT pg_advisory_lock(%s, %s)", (_LOCK, run_id))
+        yield run_id
+
+
+def last_runs(connection: Connection, collection: CollectionInfo) -> list[RunStatus]:
+    """Return a collection's newest runs, newest first; one whose process is gone counts as interrupted."""
+    rows = connection.execute(text(_LAST), {"lock": _LOCK, "collection": collection.id, "runs": _RUNS_SHOWN})
+    return [RunStatus(**row._mapping) for row in rows]
 
 
 def finish_run(
@@ -83,3 +122,26 @@ def failures(connection: Connection, collection: CollectionInfo, run_id: int | N
         {"collection": collection.id, "run": run_id},
     )
     return {row.item: Failure(**row._mapping) for row in rows}
+
+
+_IS_DEAD = """state = 'running' AND NOT EXISTS (
+    SELECT FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+    WHERE locktype = 'advisory' AND classid = {lock} AND objid = index_run.id AND objsubid = 2
+        AND datname = current_database()
+)"""
+
+_MARK_INTERRUPTED = (
+    "UPDATE index_run SET state = 'interrupted' "  # noqa: S608 - constants
+    f"WHERE collection_id = %(collection)s AND {_IS_DEAD.format(lock='%(lock)s')}"
+)
+
+_START = (
+    "INSERT INTO index_run (collection_id, state, counts, removed) "
+    "VALUES (%s, 'running', '{}', '{}') RETURNING id"
+)
+
+_LAST = f"""
+SELECT id, CASE WHEN {_IS_DEAD.format(lock=":lock")} THEN 'interrupted' ELSE state END AS state,
+    started_at, finished_at, counts
+FROM index_run WHERE collection_id = :collection ORDER BY id DESC LIMIT :runs
+"""  # noqa: S608 - constants

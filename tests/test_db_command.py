@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from cli.db import app
 from encoders.errors import ConfigError
 from retrieval.postgres_server import EmbeddedServer
+from retrieval.schema import REVISION
 
 run = CliRunner()
 
@@ -25,11 +26,11 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_database_is_looked_at_made_looked_at_again_and_stopped(own_home: Path) -> None:
     assert "embedded, stopped" in run.invoke(app, ["status"]).stdout
     assert not (own_home / "postgres").exists()  # looking starts nothing
-    assert run.invoke(app, ["upgrade"]).stdout == "the schema went from empty to 0001\n"
-    assert run.invoke(app, ["upgrade"]).stdout == "the schema is up to date (0001)\n"
+    assert run.invoke(app, ["upgrade"]).stdout == f"the schema went from empty to {REVISION}\n"
+    assert run.invoke(app, ["upgrade"]).stdout == f"the schema is up to date ({REVISION})\n"
     told = json.loads(run.invoke(app, ["status", "--json"]).stdout)
     assert (told["embedded"], told["running"]) == (True, True)
-    assert (told["schema"], told["newest_schema"]) == ("0001", "0001")
+    assert (told["schema"], told["newest_schema"]) == (REVISION, REVISION)
     assert told["size_bytes"] > 0
     assert run.invoke(app, ["stop"]).stdout == "the database is stopped\n"
     assert run.invoke(app, ["stop"]).stdout == "the database was not running\n"

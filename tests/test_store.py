@@ -488,10 +488,10 @@ def test_an_export_that_cannot_be_written_leaves_nothing(
 def test_a_failure_counts_its_attempts_until_the_item_succeeds(
     store: Store, collection: CollectionInfo
 ) -> None:
-    first = store.start_run(collection)
-    store.record_failure(first, item="/a/V1.nii.gz", content=b"1", error="truncated")
-    second = store.start_run(collection)
-    store.record_failure(second, item="/a/V1.nii.gz", content=b"2", error="still truncated")
+    with store.attended_run(collection) as first:
+        store.record_failure(first, item="/a/V1.nii.gz", content=b"1", error="truncated")
+    with store.attended_run(collection) as second:
+        store.record_failure(second, item="/a/V1.nii.gz", content=b"2", error="still truncated")
     failure = store.failures(collection)["/a/V1.nii.gz"]
     assert (failure.attempts, failure.content, failure.error, failure.run_id) == (
         2,
@@ -507,9 +507,9 @@ def test_a_failure_counts_its_attempts_until_the_item_succeeds(
 def test_a_run_keeps_what_it_did(
     store: Store, collection: CollectionInfo, connection: psycopg.Connection
 ) -> None:
-    run = store.start_run(collection)
-    assert connection.execute("SELECT state, finished_at FROM index_run").fetchone() == ("running", None)
-    store.finish_run(run, state="finished", counts={"indexed": 3}, removed={"names": 2})
+    with store.attended_run(collection) as run:
+        assert connection.execute("SELECT state, finished_at FROM index_run").fetchone() == ("running", None)
+        store.finish_run(run, state="finished", counts={"indexed": 3}, removed={"names": 2})
     row = connection.execute(
         "SELECT state, counts, removed, finished_at > started_at FROM index_run"
     ).fetchone()
@@ -555,16 +555,16 @@ def fill(store: Store) -> None:
             for report in each.reports
         ]
         store.save_embeddings(made, rows)
-        run = store.start_run(made)
-        for each in cases:
-            store.record_failure(run, item=f"/in/{each.study}_2.nii.gz", content=None, error="truncated")
-            store.record_failure(
-                run,
-                item=f"/dicom/{each.patient}^JOHN",
-                content=None,
-                error="gap",
-                study_id=saved.study_id(each),
-            )
+        with store.attended_run(made) as run:
+            for each in cases:
+                store.record_failure(run, item=f"/in/{each.study}_2.nii.gz", content=None, error="truncated")
+                store.record_failure(
+                    run,
+                    item=f"/dicom/{each.patient}^JOHN",
+                    content=None,
+                    error="gap",
+                    study_id=saved.study_id(each),
+                )
     store.save_files(
         [
             FileRow(volume_id=volume, uri=f"/in/{name}.nii.gz", size=1, mtime_ns=1, sha256=b"s")

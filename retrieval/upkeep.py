@@ -1,0 +1,104 @@
+"""What a collection needs after a bulk load, so that searches of it are quick: statistics, indexes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from encoders.errors import CtsearchError
+from retrieval.index_summary import IndexProgress
+from retrieval.latent_indexes import KINDS, LatentKind, build_hnsw
+from retrieval.postgres_errors import first_line
+from retrieval.records import CollectionInfo
+from retrieval.schema import partition_name
+from retrieval.sessions import own_session
+
+HNSW_FROM_ROWS = 10_000
+"""Below so many latents (of 512 numbers) pgvector compares them all in 10 ms: no index is worth it."""
+
+_CASE_TABLES = ("patient", "study", "volume", "source_file", "report", "report_sentence", "label")
+_CHANGED_SHARE = 0.1
+
+
+def tend_collection(engine: Engine, info: CollectionInfo, progress: IndexProgress) -> list[str]:
+    """Vacuum and analyse what changed much, and build the HNSW indexes that the collection's size asks for.
+
+    Args:
+        engine: of the archive.
+        info: the collection.
+        progress: is told what is done.
+
+    Returns:
+        What could not be done, a sentence each; searches are right without it, and slower.
+    """
+    undone: list[str] = []
+    with _noted(undone, f"statistics of {info.name} are not up to date"):
+        vacuum(engine, info, progress)
+    with _noted(undone, f"{info.name} has no complete HNSW index"):
+        build_hnsw(engine, info, progress, kinds=_kinds_worth_an_index(engine, info))
+    return undone
+
+
+def vacuum(engine: Engine, info: CollectionInfo, progress: IndexProgress) -> list[str]:
+    """Vacuum and analyse the tables of which a tenth of the pages or more are new, and return their names.
+
+    Filters are answered from indexes alone only where the visibility map knows the pages, and the planner
+    counts by statistics. Autovacuum brings both too, a minute or more after a load. A table that somebody
+    else is vacuuming or indexing is passed over.
+
+    Raises:
+        DatabaseError: the server went away.
+        StorageError: its disk is full.
+    """
+    with own_session(engine) as session:
+        changed = _changed(session, [partition_name(info.id), *_CASE_TABLES])
+        for done, table in enumerate(changed):
+            progress.update(done=done, total=len(changed), failed=0, step=f"vacuuming {table}")
+            session.execute(sql.SQL("VACUUM (ANALYZE, SKIP_LOCKED) {}").format(sql.Identifier(table)))
+        if partition_name(info.id) in changed:
+            session.execute("ANALYZE (SKIP_LOCKED) embedding")  # autovacuum never looks at a table in parts
+    return changed
+
+
+def _changed(session: psycopg.Connection[Any], tables: list[str]) -> list[str]:
+    return [name for (name,) in session.execute(_CHANGED, {"tables": tables, "share": _CHANGED_SHARE})]
+
+
+def _kinds_worth_an_index(engine: Engine, info: CollectionInfo) -> list[LatentKind]:
+    with engine.connect() as connection:
+        return [
+            kind
+            for kind in KINDS
+            if connection.execute(
+                text(
+                    "SELECT count(*) FROM (SELECT FROM embedding WHERE collection_id = :collection "  # noqa: S608
+                    f"AND {kind}_id IS NOT NULL LIMIT :enough) AS counted"
+                ),
+                {"collection": info.id, "enough": HNSW_FROM_ROWS},
+            ).scalar_one()
+            >= HNSW_FROM_ROWS
+        ]
+
+
+@contextmanager
+def _noted(undone: list[str], what: str) -> Iterator[None]:
+    """Turn a failure of the block into a sentence: an index run that succeeded must not fail for it."""
+    try:
+        yield
+    except (CtsearchError, DBAPIError, psycopg.Error) as error:
+        original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        undone.append(f"{what}: {first_line(original)}")
+
+
+# Pages are counted now; the server's own counts of changed rows come up to a minute late.
+_CHANGED = """
+SELECT relname
+FROM unnest(%(tables)s::text[]) AS asked (name) JOIN pg_class ON pg_class.oid = to_regclass(asked.name),
+    LATERAL (SELECT pg_relation_size(pg_class.oid) / current_setting('block_size')::int AS pages) AS present
+WHERE pages - relallvisible > %(share)s * pages
+ORDER BY relname
+"""
