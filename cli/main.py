@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import cases, collections, db, demo, index, models, score, search, train
+from cli import cases, collections, db, demo, evaluate, index, models, score, search, train
 from encoders.errors import CtsearchError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -23,6 +23,7 @@ app.command("score")(score.score)
 app.command("demo")(demo.demo)
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")
+app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 app.add_typer(db.app, name="db")

@@ -1,0 +1,101 @@
+"""`ctsearch evaluate`: how well cases are found, with every figure's definition, floor and interval."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.filter_options import LabelSourceOption
+
+app = typer.Typer(help="Score retrieval.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def evaluate() -> None:
+    """Score what is stored in a collection, or latents in a file."""
+
+
+@app.command()
+def retrieval(
+    collection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose latents; labels are the archive's.")
+    ] = None,
+    latents: Annotated[
+        Path | None,
+        typer.Option(metavar="NPZ", help="name, volume, report; optionally study, patient, has_report."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="With --latents: VolumeName and the 18 findings.")
+    ] = None,
+    metadata: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="With --latents: VolumeName and PatientAge, for a plot."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_NPZ", help="Compare with another collection or latents file."),
+    ] = None,
+    report_section: Annotated[
+        str,
+        typer.Option(metavar="both|findings|impression|all", help="What asks in report to volume."),
+    ] = "both",
+    label_source: LabelSourceOption = None,
+    skip_unlabelled: Annotated[
+        bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")] = 1000,
+    permutations: Annotated[int, typer.Option(min=10, help="Of the paired test, with --against.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Of bootstrap, permutations and t-SNE.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write JSON, TREC runs and qrels, and plots there."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="That encodes a section of a collection's reports.")
+    ] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print how well volumes find volumes and reports find volumes, beside what knowing nothing gives."""
+    from cli.evaluation_tables import print_comparison, print_evaluation
+    from cli.progress import indexing_progress
+    from retrieval.evaluation.evaluate import Comparison, EvaluationOptions, compare
+    from retrieval.evaluation.evaluate import evaluate as evaluate_pool
+    from retrieval.evaluation.output import write_output
+    from retrieval.evaluation.sources import EvaluationRequest, load_pools
+    from retrieval.filters import parse_label_source
+
+    request = EvaluationRequest(
+        collection=collection,
+        latents=latents,
+        labels=labels,
+        metadata=metadata,
+        against=against,
+        section=report_section,  # type: ignore[arg-type]
+        label_source=None if label_source is None else parse_label_source(label_source),
+        skip_unlabelled=skip_unlabelled,
+        device=device,
+    )
+    options = EvaluationOptions(
+        section=request.headline, resamples=resamples, permutations=permutations, seed=seed
+    )
+    with indexing_progress() as progress:
+        pool, other = load_pools(request, progress)
+        result = (
+            evaluate_pool(pool, options, progress)
+            if other is None
+            else compare(pool, other, options, progress)
+        )
+        written = [] if out is None else write_output(result, out, progress)
+    for warning in pool.warnings:
+        typer.echo(warning, err=True)
+    if as_json:
+        sys.stdout.write(json.dumps(result.to_json()) + "\n")
+        return
+    if isinstance(result, Comparison):
+        print_comparison(result)
+    else:
+        print_evaluation(result)
+    if written:
+        typer.echo(f"written to {out}: {', '.join(written)}")

@@ -1,0 +1,146 @@
+"""Evaluations as tables that fit 80 columns: each figure with its interval and its floors."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cli.tables import printable
+
+if TYPE_CHECKING:
+    from retrieval.evaluation.evaluate import Comparison, Evaluation
+    from retrieval.evaluation.figures import FigurePath
+    from retrieval.evaluation.pool import Pool
+
+_VOLUME_ROWS: dict[str, "FigurePath"] = {
+    "label overlap": ("volume_to_volume", "label_overlap"),
+    "MAP, label IoU (paper)": ("volume_to_volume", "map", "paper_iou"),
+    "MAP, one label shared": ("volume_to_volume", "map", "binary"),
+    "MAP, over all relevant": ("volume_to_volume", "map", "binary_trec"),
+}
+_SCRIPT_OVERLAP = ("volume_to_volume", "script_cumulative")
+_REPORT_ROWS: dict[str, "FigurePath"] = {
+    "recall": ("report_to_volume", "recall"),
+    "recall by study": ("report_to_volume", "recall_by_study"),
+}
+_SCRIPT_RECALL = ("report_to_volume", "script_recall")
+
+
+def print_evaluation(evaluation: "Evaluation") -> None:
+    """Print every figure of a pool with its 95 % interval and its floors."""
+    from retrieval.evaluation.figures import REPORT_KS, VOLUME_KS
+
+    console = _console()
+    table = _table("Volume to volume", "K", "Figure", "95 % interval", "Random", "Siblings first")
+    for name, path in {**_VOLUME_ROWS, "published script": _SCRIPT_OVERLAP}.items():
+        for k in VOLUME_KS:
+            table.add_row(*_row(evaluation, name, path, k, ("random", "siblings_first")))
+        table.add_section()
+    console.print(table)
+    table = _table("Report to volume", "K", "Figure", "95 % interval", "Random")
+    for name, path in _report_rows(evaluation).items():
+        for k in REPORT_KS:
+            table.add_row(*_row(evaluation, name, path, k, ("random",)))
+        table.add_section()
+    console.print(table)
+    _print_pool(console, evaluation.pool)
+
+
+def print_comparison(comparison: "Comparison") -> None:
+    """Print the figures of two pools side by side, their differences, and how likely these are by chance."""
+    console = _console()
+    first, other = comparison.first, comparison.other
+    table = _table("Figure", "K", "This", "Against", "Difference, 95 %", "p", "Random")
+    shown = "Figure"
+    for name, path in {**_VOLUME_ROWS, **_REPORT_ROWS}.items():
+        for k in [of[-1] for of in comparison.difference if of[:-1] == path]:
+            at = (*path, k)
+            floor = (path[0], "floor", "random", *path[1:], k)
+            table.add_row(
+                name if name != shown else "",
+                k,
+                _number(first.figures[at]),
+                _number(other.figures[at]),
+                f"{_number(comparison.difference[at], '+')} {_interval(comparison.intervals[at], '+')}",
+                _p(comparison.p[at]),
+                _number(first.figures[floor]),
+            )
+            shown = name
+        table.add_section()
+    console.print(Text(printable(f"{first.pool.source} against {other.pool.source}")))
+    console.print(table)
+    console.print(Text(f"p: {first.options.permutations:,} paired permutations, whole patients swapped."))
+    _print_pool(console, first.pool, other.pool)
+
+
+def _report_rows(evaluation: "Evaluation") -> dict[str, "FigurePath"]:
+    """Return the rows of the section that was asked for, then of each section beside it."""
+    rows = {**_REPORT_ROWS, "published script": _SCRIPT_RECALL}
+    beside = [section for section in evaluation.reports if section != evaluation.options.section]
+    for section in beside:
+        for name, path in _REPORT_ROWS.items():
+            rows[f"{name}, {section}"] = (path[0], "sections", section, path[1])
+    return rows
+
+
+def _row(evaluation: "Evaluation", name: str, path: "FigurePath", k: int, floors: Sequence[str]) -> list[str]:
+    at = (*path, str(k))
+    interval = evaluation.intervals.get(at)
+    within = 3 if "sections" in path else 1  # where the floor stands in the path
+    of_floors = [
+        _number(evaluation.figures.get((*path[:within], "floor", floor, *path[within:], str(k))))
+        for floor in floors
+    ]
+    first = k == min(int(of[-1]) for of in evaluation.figures if of[:-1] == path)
+    return [
+        name if first else "",
+        str(k),
+        _number(evaluation.figures[at]),
+        "" if interval is None else _interval(interval),
+        *of_floors,
+    ]
+
+
+def _print_pool(console: Console, pool: "Pool", other: "Pool | None" = None) -> None:
+    counts = pool.counts()
+    console.print(
+        Text(
+            f"{counts['volumes']:,} volumes of {counts['studies']:,} studies and {counts['patients']:,} "
+            f"patients ask; {counts['gallery']:,} have a finding and can be found, the own study left out; "
+            f"{max(counts['reports'].values()):,} have a report."
+        )
+    )
+    if other is not None:
+        console.print(
+            Text(f"Only volumes in both: {pool.left_out:,} and {other.left_out:,} others were left out.")
+        )
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "" if value is None else f"{value:{sign}.3f}"
+
+
+def _interval(ends: Sequence[float | None], sign: str = "") -> str:
+    low, high = ends
+    return "" if low is None or high is None else f"{low:{sign}.3f} – {high:{sign}.3f}"
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _table(name: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    table.add_column(name, overflow="fold")
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    return table
