@@ -118,7 +118,7 @@ def nearest_reports(connection: Connection, gallery: Gallery, query_L: Latent, l
             score=-row.d,
         )
         for rank, row in enumerate(found, start=1)
-        for volume_id, volume in _shown(volumes.get(row.study_id, []), gallery.unit)
+        for volume_id, volume in shown_volumes(volumes.get(row.study_id, []), gallery.unit)
     ]
     return neighbours[:limit]
 
@@ -247,7 +247,8 @@ def _volume_rows(closest: Subquery, limit: int) -> Select[Any]:
     )
 
 
-def _shown(volumes: list[tuple[int, str]], unit: Unit) -> list[tuple[int | None, str | None]]:
+def shown_volumes(volumes: list[tuple[int, str]], unit: Unit) -> list[tuple[int | None, str | None]]:
+    """Return the volumes that stand for a study found by its report: the first, or all, or (None, None)."""
     if not volumes:
         return [(None, None)]
     return list(volumes) if unit == "volume" else [volumes[0]]

@@ -1,7 +1,8 @@
 """Text as words that can be compared: one spelling, and no punctuation.
 
 PostgreSQL's parser takes "nodule/mass" for a path, "aorta.The" for a host and "5-8" for a negative number.
-What is stored and what is asked goes through here, so that both become the same words; stems are PostgreSQL's.
+What is stored and what is asked goes through here, so that both become the same words; stems are
+PostgreSQL's.
 """
 
 import re
