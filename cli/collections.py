@@ -2,12 +2,23 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli.index import SOME_FAILED
+
+
+class FaissKind(StrEnum):
+    """What the engine in memory searches a snapshot with; `retrieval.faiss_collection` says more."""
+
+    FLAT = "flat"
+    HNSW = "hnsw"
+    IVF_FP16 = "ivf-fp16"
+    PQ_REFINE = "pq-refine"
+
 
 app = typer.Typer(
     help="List collections, drop one, export its latents, make its searches quick.", no_args_is_help=True
@@ -77,21 +88,26 @@ def export_collection(
 @app.command("optimise")
 def optimise_collection(
     name: Annotated[str, typer.Argument(help="The collection.")],
+    faiss: Annotated[
+        FaissKind | None, typer.Option(help="The snapshot's index: exact (flat), or quicker and approximate.")
+    ] = None,
 ) -> None:
-    """Bring a collection's statistics and indexes up to date; indexing does so too when it ends."""
+    """Bring a collection's statistics, indexes and snapshot up to date; indexing does so too when it ends."""
     from cli.progress import indexing_progress
+    from retrieval.faiss_collection import index_kind
     from retrieval.migrate import open_archive
     from retrieval.store import Store
     from retrieval.upkeep import tend_collection
 
     engine = open_archive()
     try:
+        info, kind = Store(engine).collection(name), None if faiss is None else index_kind(faiss)
         with indexing_progress() as progress:
-            undone = tend_collection(engine, Store(engine).collection(name), progress)
+            undone = tend_collection(engine, info, progress, faiss=kind)
     finally:
         engine.dispose()
     for sentence in undone:
         typer.echo(f"warning: {sentence}", err=True)
     if undone:
         raise typer.Exit(SOME_FAILED)
-    typer.echo(f"the collection {name} is ready: ctsearch db status shows its indexes")
+    typer.echo(f"the collection {name} is up to date; ctsearch db status shows how it stands")

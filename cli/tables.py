@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from retrieval.latent_indexes import HnswState
     from retrieval.records import CollectionInfo
     from retrieval.search import Answer
+    from retrieval.snapshots import SnapshotState
     from retrieval.store_runs import RunStatus
 
 RESEARCH_USE = "Research use only: nothing here is a diagnosis."
@@ -87,11 +88,13 @@ def print_collections(collections: Sequence["CollectionInfo"]) -> None:
 
 def print_collection_statuses(collections: Sequence["CollectionStatus"]) -> None:
     """Print two rows a collection, one a kind of latent, and what became of its last index run."""
-    table = _table(("Collection", "left"), ("Latents of", "left"), ("Rows", "right"), ("HNSW index", "left"))
+    names = ("Collection", "Latents of", "Rows", "HNSW index", "Snapshot")
+    table = _table(*((name, "right" if name == "Rows" else "left") for name in names))
     for status in collections:
         named = (Text(status.name), Text(_size(status.size_bytes), style="dim"))
-        for first, (kind, rows) in zip(named, status.rows.items(), strict=True):
-            table.add_row(first, f"{kind}s", f"{rows:,}", _index(status.hnsw[kind]))
+        held = _snapshot(status.snapshot)
+        for first, (kind, rows), last in zip(named, status.rows.items(), held, strict=True):
+            table.add_row(first, f"{kind}s", f"{rows:,}", _index(status.hnsw[kind]), last)
     console = _console()
     console.print(table)
     for status in collections:
@@ -171,6 +174,15 @@ def _index(state: "HnswState") -> str:
     if state.state == "invalid":
         return f"unfinished{size}"
     return f"{state.state}{size}"
+
+
+def _snapshot(state: "SnapshotState") -> tuple[Text, Text]:
+    """Its state, and under it its size."""
+    if state.problem is not None:
+        return Text("missing"), Text("")
+    rows = "row" if state.behind == 1 else "rows"
+    behind = f"{state.behind:,} {rows} behind" if state.behind else "current"
+    return Text(f"{state.kind}, {behind}"), Text(_size(state.size_bytes), style="dim")
 
 
 def _run(run: "RunStatus") -> str:

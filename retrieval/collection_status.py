@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection
 
 from retrieval.latent_indexes import HnswState, LatentKind, hnsw_states
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
+from retrieval.snapshots import Snapshots, SnapshotState
 from retrieval.store_collections import collections_without_counts
 from retrieval.store_runs import RunStatus, last_runs
 
@@ -24,6 +25,7 @@ class CollectionStatus:
     size_bytes: int  # latents and their indexes
     rows: Mapping[LatentKind, int]
     hnsw: Mapping[LatentKind, HnswState]
+    snapshot: SnapshotState  # of this home
     runs: tuple[RunStatus, ...]  # newest first
 
     def to_json(self) -> dict[str, Any]:
@@ -36,16 +38,32 @@ class CollectionStatus:
             "volumes": self.rows["volume"],
             "reports": self.rows["report"],
             "hnsw": {kind: state.to_json() for kind, state in self.hnsw.items()},
+            "snapshot": self._snapshot_json(),
             "runs": [run.to_json() for run in self.runs],
         }
 
+    def _snapshot_json(self) -> dict[str, Any]:
+        held = self.snapshot
+        return {
+            "state": "missing" if held.problem else "behind" if held.behind else "current",
+            "kind": held.kind,
+            "rows": held.count,
+            "behind": held.behind,
+            "size_bytes": held.size_bytes,
+            "built_at": None if held.built_at is None else held.built_at.isoformat(),
+            "problem": held.problem,
+        }
 
-def collection_statuses(connection: Connection) -> list[CollectionStatus]:
+
+def collection_statuses(engine: Engine) -> list[CollectionStatus]:
     """Return every collection's status, by name; nothing is changed."""
-    return [_status(connection, info) for info in collections_without_counts(connection)]
+    snapshots = Snapshots(engine)
+    with engine.connect() as connection:
+        found = collections_without_counts(connection)
+        return [_status(connection, info, snapshots) for info in found]
 
 
-def _status(connection: Connection, info: CollectionInfo) -> CollectionStatus:
+def _status(connection: Connection, info: CollectionInfo, snapshots: Snapshots) -> CollectionStatus:
     row = connection.execute(
         text(_SIZES), {"collection": info.id, "partition": partition_name(info.id)}
     ).one()
@@ -56,6 +74,7 @@ def _status(connection: Connection, info: CollectionInfo) -> CollectionStatus:
         size_bytes=row.size,
         rows={"volume": row.volumes, "report": row.reports},
         hnsw=hnsw_states(connection, info),
+        snapshot=snapshots.state(connection, info),
         runs=tuple(last_runs(connection, info)),
     )
 

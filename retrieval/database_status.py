@@ -84,8 +84,7 @@ def _asked(status: DatabaseStatus) -> DatabaseStatus:
         schema: SchemaState = schema_state(engine)
         with database_errors(), engine.connect() as connection:
             size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
-            is_current = schema.revision == schema.newest
-            collections = collection_statuses(connection) if is_current else []
+            collections = collection_statuses(engine) if schema.revision == schema.newest else []
     finally:
         engine.dispose()
     return DatabaseStatus(

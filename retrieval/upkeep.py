@@ -1,4 +1,4 @@
-"""What a collection needs after a bulk load, so that searches of it are quick: statistics, indexes."""
+"""What a collection needs after a bulk load, so that searches are quick: statistics, indexes, a snapshot."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,14 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from encoders.errors import CtsearchError
+from retrieval.faiss_collection import IndexKind, is_installed
 from retrieval.index_summary import IndexProgress
 from retrieval.latent_indexes import KINDS, LatentKind, build_hnsw
 from retrieval.postgres_errors import first_line
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
 from retrieval.sessions import own_session
+from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
 
 HNSW_FROM_ROWS = 10_000
 """Below so many latents (of 512 numbers) pgvector compares them all in 10 ms: no index is worth it."""
@@ -24,13 +26,22 @@ _CASE_TABLES = ("patient", "study", "volume", "source_file", "report", "report_s
 _CHANGED_SHARE = 0.1
 
 
-def tend_collection(engine: Engine, info: CollectionInfo, progress: IndexProgress) -> list[str]:
-    """Vacuum and analyse what changed much, and build the HNSW indexes that the collection's size asks for.
+def tend_collection(
+    engine: Engine,
+    info: CollectionInfo,
+    progress: IndexProgress,
+    *,
+    faiss: IndexKind | None = None,
+    behind_share: float = 0.0,
+) -> list[str]:
+    """Vacuum what changed much, and build the indexes and the snapshot that the collection's size asks for.
 
     Args:
         engine: of the archive.
         info: the collection.
         progress: is told what is done.
+        faiss: the kind of index that the snapshot is to have, whatever the size; None keeps the kind it has.
+        behind_share: of the collection's rows; a snapshot that lacks no more of them is left as it is.
 
     Returns:
         What could not be done, a sentence each; searches are right without it, and slower.
@@ -40,7 +51,40 @@ def tend_collection(engine: Engine, info: CollectionInfo, progress: IndexProgres
         vacuum(engine, info, progress)
     with _noted(undone, f"{info.name} has no complete HNSW index"):
         build_hnsw(engine, info, progress, kinds=_kinds_worth_an_index(engine, info))
+    if faiss is not None or is_installed():
+        with _noted(undone, f"the snapshot of {info.name} is not up to date"):
+            refresh_snapshot(engine, info, progress, faiss=faiss, behind_share=behind_share)
     return undone
+
+
+def refresh_snapshot(
+    engine: Engine,
+    info: CollectionInfo,
+    progress: IndexProgress,
+    *,
+    faiss: IndexKind | None,
+    behind_share: float,
+) -> None:
+    """Build the snapshot of a collection that FAISS searches, if there is none or it lacks too many rows.
+
+    Raises:
+        ConfigError: FAISS is not installed.
+        DatabaseError: the server went away.
+        StorageError: the snapshot cannot be written.
+    """
+    snapshots = Snapshots(engine)
+    with engine.connect() as connection:
+        state = snapshots.state(connection, info)
+    is_as_asked = state.problem is None and faiss in (None, state.kind)
+    if is_as_asked and state.behind <= behind_share * state.count:
+        return
+    if state.problem is not None and faiss is None and not _has_rows(engine, info, FAISS_FROM_ROWS):
+        return
+
+    def report(done: int, total: int) -> None:
+        progress.update(done=done, total=total, failed=0, step=f"reading {info.name} for its snapshot")
+
+    snapshots.build(info, kind=faiss, progress=report)
 
 
 def vacuum(engine: Engine, info: CollectionInfo, progress: IndexProgress) -> list[str]:
@@ -69,19 +113,18 @@ def _changed(session: psycopg.Connection[Any], tables: list[str]) -> list[str]:
 
 
 def _kinds_worth_an_index(engine: Engine, info: CollectionInfo) -> list[LatentKind]:
+    return [kind for kind in KINDS if _has_rows(engine, info, HNSW_FROM_ROWS, kind)]
+
+
+def _has_rows(engine: Engine, info: CollectionInfo, rows: int, kind: LatentKind | None = None) -> bool:
+    of_kind = "" if kind is None else f"AND {kind}_id IS NOT NULL"
+    some = f"SELECT FROM embedding WHERE collection_id = :collection {of_kind} LIMIT :rows"
     with engine.connect() as connection:
-        return [
-            kind
-            for kind in KINDS
-            if connection.execute(
-                text(
-                    "SELECT count(*) FROM (SELECT FROM embedding WHERE collection_id = :collection "  # noqa: S608
-                    f"AND {kind}_id IS NOT NULL LIMIT :enough) AS counted"
-                ),
-                {"collection": info.id, "enough": HNSW_FROM_ROWS},
-            ).scalar_one()
-            >= HNSW_FROM_ROWS
-        ]
+        counted = connection.execute(
+            text(f"SELECT count(*) FROM ({some})"),  # noqa: S608 - constants
+            {"collection": info.id, "rows": rows},
+        )
+        return bool(counted.scalar_one() >= rows)
 
 
 @contextmanager

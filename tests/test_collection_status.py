@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from retrieval.collection_status import CollectionStatus, collection_statuses
 from retrieval.latent_indexes import build_hnsw
+from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 from tests.command import Command
 from tests.small_archive import fill, study
@@ -43,8 +44,7 @@ def chest(engine: Engine) -> Store:
 
 
 def status_of(engine: Engine, name: str) -> CollectionStatus:
-    with engine.connect() as connection:
-        return next(status for status in collection_statuses(connection) if status.name == name)
+    return next(status for status in collection_statuses(engine) if status.name == name)
 
 
 def attending_process() -> "subprocess.Popen[str]":
@@ -67,6 +67,20 @@ def test_rows_sizes_and_indexes_are_told_by_kind(engine: Engine, ctsearch: Comma
     assert told["hnsw"]["report"] == {"state": "missing", "size_bytes": None, "percent": None}
     assert told["size_bytes"] > told["hnsw"]["volume"]["size_bytes"] > 0
     assert told["runs"] == []
+    assert told["snapshot"]["state"] == "missing"
+
+
+def test_a_snapshot_is_current_until_latents_are_written(
+    engine: Engine, chest: Store, ctsearch: Command
+) -> None:
+    Snapshots(engine).build(chest.collection("chest"))
+    told = ctsearch("db", "status", "--json").json["collections"][1]["snapshot"]
+    assert (told["state"], told["kind"], told["rows"], told["behind"]) == ("current", "flat", 4, 0)
+    assert "flat, current" in ctsearch("db", "status").out
+    fill(engine, [study("S3")], volumes={"S3_1": [0, 0, 0, 1]}, collection="chest")
+    told = ctsearch("db", "status", "--json").json["collections"][1]["snapshot"]
+    assert (told["state"], told["rows"], told["behind"]) == ("behind", 4, 1)
+    assert "flat, 1 row behind" in ctsearch("db", "status").out
 
 
 @pytest.mark.usefixtures("chest")
@@ -79,7 +93,7 @@ def test_the_table_fits_eighty_columns(
         shown = ctsearch("db", "status").out
     table = shown[shown.index("Collection") :].splitlines()
     assert max(map(len, table)) <= 80
-    assert any(line.split()[:4] == ["chest", "volumes", "3", "missing"] for line in table)
+    assert any(line.split() == ["chest", "volumes", "3", "missing", "missing"] for line in table)
     assert any(line.split()[-3:] == ["reports", "1", "missing"] for line in table)
     assert any(line.startswith("chest: the index run of ") and "is running" in line for line in table)
 

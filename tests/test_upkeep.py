@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from retrieval.latent_indexes import LatentKind, hnsw_states
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
+from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
 from retrieval.upkeep import HNSW_FROM_ROWS, tend_collection, vacuum
 from tests.command import Command
 from tests.small_archive import fill, study
@@ -29,6 +30,13 @@ def load(engine: Engine, volumes: int) -> CollectionInfo:
 def index_states(engine: Engine, info: CollectionInfo) -> dict[LatentKind, str]:
     with engine.connect() as connection:
         return {kind: state.state for kind, state in hnsw_states(connection, info).items()}
+
+
+def snapshot_of(engine: Engine, info: CollectionInfo) -> tuple[str | None, int, int]:
+    """The snapshot's kind, its rows, and how many it lacks."""
+    with engine.connect() as connection:
+        state = Snapshots(engine).state(connection, info)
+    return state.kind, state.count, state.behind
 
 
 def known_pages(connection: psycopg.Connection, table: str) -> tuple[int, int, float]:
@@ -76,6 +84,25 @@ def test_what_cannot_be_done_is_said_and_nothing_is_raised(
     assert undone.startswith("default has no complete HNSW index: the database may only be read ")
 
 
+def test_a_snapshot_is_built_and_renewed_when_it_lacks_too_many_rows(engine: Engine) -> None:
+    info = load(engine, FAISS_FROM_ROWS)
+    tend_collection(engine, info, Told())
+    assert snapshot_of(engine, info) == ("flat", FAISS_FROM_ROWS + 1, 0)
+    fill(engine, [study("T")], volumes={"T_1": [1, 0, 0, 0], "T_2": [0, 1, 0, 0]})
+    tend_collection(engine, info, Told(), behind_share=0.01)
+    assert snapshot_of(engine, info) == ("flat", FAISS_FROM_ROWS + 1, 2)
+    tend_collection(engine, info, Told())
+    assert snapshot_of(engine, info) == ("flat", FAISS_FROM_ROWS + 3, 0)
+
+
+def test_a_small_collection_gets_a_snapshot_only_where_it_is_asked_for(engine: Engine) -> None:
+    info = load(engine, 3)
+    tend_collection(engine, info, Told())
+    assert snapshot_of(engine, info) == (None, 0, 0)
+    tend_collection(engine, info, Told(), faiss="pq-refine")
+    assert snapshot_of(engine, info) == ("pq-refine", 4, 0)
+
+
 @pytest.fixture
 def ctsearch(database: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     return Command(capsys, monkeypatch)
@@ -95,8 +122,9 @@ def test_an_index_run_leaves_its_tables_vacuumed(
 
 def test_a_collection_is_optimised_at_will(ctsearch: Command, engine: Engine) -> None:
     info = load(engine, HNSW_FROM_ROWS)
-    done = ctsearch("collections", "optimise", "default")
+    done = ctsearch("collections", "optimise", "default", "--faiss", "hnsw")
     assert done.code == 0
+    assert snapshot_of(engine, info) == ("hnsw", HNSW_FROM_ROWS + 1, 0)
     assert index_states(engine, info) == {"volume": "ready", "report": "missing"}
     refused = ctsearch("collections", "optimise", "defualt")
     assert refused.code == 2
