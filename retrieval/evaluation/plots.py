@@ -59,7 +59,11 @@ def _draw_curve(axis: "Axes", curve: Curve) -> object:
     colour = _COLOURS[curve.system]
     if curve.ends is not None:
         axis.fill_between(curve.ks, curve.ends[:, 0], curve.ends[:, 1], color=colour, alpha=0.18, linewidth=0)
-    return axis.plot(curve.ks, curve.values, color=colour, marker="o", markersize=4, linewidth=1.8)[0]
+    marker = "os"[curve.system]
+    face = colour if curve.system == 0 else "white"  # the second lets the first be seen where they agree
+    return axis.plot(
+        curve.ks, curve.values, color=colour, marker=marker, markersize=5, markerfacecolor=face, linewidth=1.6
+    )[0]
 
 
 def _finish_panel(axis: "Axes", name: str, curves: Sequence[Curve]) -> None:
@@ -95,7 +99,7 @@ def draw_findings(pool: Pool, rows: NDArray[np.intp], place_P2: NDArray[np.float
         axis.scatter(place_P2[present, 0], place_P2[present, 1], s=size, color=_PRESENT, linewidths=0)
         axis.set_title(f"{finding}\n{int(present.sum()):,}", fontsize=9)
         _plane(axis)
-    figure.suptitle(_about(pool, rows, "by finding"), fontsize=13)
+    figure.suptitle(_about(pool, rows, "by finding (how many have it)"), fontsize=13)
     _save(figure, path)
 
 
@@ -123,7 +127,7 @@ def _draw_scale(
     figure = _figure((8.4, 7.2))
     axis = figure.subplots()
     known = ~np.isnan(value)
-    size = 2 * _point_size(len(rows))
+    size = 3 * _point_size(len(rows))
     axis.scatter(place_P2[~known, 0], place_P2[~known, 1], s=size, color=_ABSENT, linewidths=0)
     x, y = place_P2[known].T
     shown = axis.scatter(x, y, s=size, c=value[known], cmap="viridis", linewidths=0)
@@ -155,11 +159,12 @@ def _figure(inches: tuple[float, float]) -> "Figure":
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError as error:
         raise ConfigError(
             "the plots need matplotlib, which is not installed: pip install 'ctsearch[evaluate]'"
         ) from error
-    figure = Figure(figsize=inches, layout="constrained")
+    figure = Figure(figsize=inches, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     FigureCanvasAgg(figure)
     return figure
 

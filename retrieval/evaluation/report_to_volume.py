@@ -96,6 +96,7 @@ def report_floors(rankings: ReportRankings, ks: Sequence[int] = REPORT_KS) -> di
     of_volumes = random_recall(queries, rankings.volumes, ks)
     of_studies = random_recall(queries, rankings.studies, ks)
     figures: dict[FigurePath, float] = {("floor", "random", str(k)): of_volumes[k] for k in ks}
-    for name, of in {"recall": of_volumes, "recall_by_study": of_studies}.items():
+    named = {"recall": of_volumes, "recall_by_study": of_studies, "script_recall": of_volumes}
+    for name, of in named.items():
         figures |= {("floor", "random", name, str(k)): of[k] for k in ks}
     return figures
