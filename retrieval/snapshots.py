@@ -6,6 +6,7 @@ a snapshot that lies behind costs time and no case; far behind, it is built agai
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ FAISS_FROM_ROWS = 2_000
 
 _BEHIND_ROWS, _BEHIND_SHARE = 10_000, 0.1  # renewed when more rows than either are newer
 _KINDS: tuple[LatentKind, ...] = ("volume", "report")
+_ASKED_AGAIN_S = 10.0  # how long "not far behind" is believed
 _LOADED_AGAIN = 5  # times, where others replace the snapshot meanwhile
 
 Progress = Callable[[int, int], None]  # latents read, of how many
@@ -69,6 +71,7 @@ class Snapshots:
     engine: Engine
     _loaded: dict[int, Snapshot] = field(default_factory=dict)
     _loading: threading.Lock = field(default_factory=threading.Lock)
+    _near: dict[int, tuple[str, float]] = field(default_factory=dict)  # not far behind: which, and when
     _archive: str | None = None
 
     def current(self, info: CollectionInfo) -> Snapshot | None:
@@ -84,16 +87,13 @@ class Snapshots:
         """
         if not is_installed():
             return None
-        with self._reading() as connection:
-            if _rows_up_to(connection, info, FAISS_FROM_ROWS) < FAISS_FROM_ROWS:
-                return None
         try:
             found = self.load(info)
         except UnusableSnapshotError:
-            found = None
-        if found is not None and not self._is_far_behind(info, found.manifest):
-            return found
-        return self._build_unless_another_does(info, found)
+            return self._build_unless_another_does(info, None) if self._is_large(info) else None
+        if self._is_far_behind(info, found.manifest):
+            return self._build_unless_another_does(info, found)
+        return found
 
     def required(self, info: CollectionInfo) -> Snapshot:
         """Return a snapshot to search, however small the collection; where there is none it is built.
@@ -226,10 +226,21 @@ class Snapshots:
         except UnusableSnapshotError:
             return "flat"
 
+    def _is_large(self, info: CollectionInfo) -> bool:
+        with self._reading() as connection:
+            return _rows_up_to(connection, info, FAISS_FROM_ROWS) >= FAISS_FROM_ROWS
+
     def _is_far_behind(self, info: CollectionInfo, manifest: Manifest) -> bool:
+        """Whether a snapshot should be renewed; asked of the database now and then, not by every search."""
+        near, since = self._near.get(info.id, ("", 0.0))
+        if near == manifest.pg_snapshot and time.monotonic() - since < _ASKED_AGAIN_S:
+            return False
         bearable = max(_BEHIND_ROWS, int(_BEHIND_SHARE * manifest.count))
         with self._reading() as connection:
-            return rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1) > bearable
+            is_far = rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1) > bearable
+        if not is_far:
+            self._near[info.id] = (manifest.pg_snapshot, time.monotonic())
+        return is_far
 
     @contextmanager
     def _build_lock(self, info: CollectionInfo, *, wait: bool = True) -> Iterator[None]:
