@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from encoders.abnormalities import ABNORMALITIES
 from encoders.other_wordings import ABBREVIATIONS, OTHERS
 from encoders.wordings import EIGHTEEN, Finding
-from retrieval.negation import split_by_polarity
+from retrieval.negation import Said, split_by_polarity
 from retrieval.plain_words import plain_words
 from retrieval.query_words import FUNCTION, MODIFIERS
 from retrieval.sentences import split_text, words_said
@@ -22,6 +22,7 @@ MOST_TERMS = 24
 _NEAR = 0.8  # of difflib's ratio: "plueral" is "pleural" (0.86), "nodule" no "module" of anything
 _LOOSE = 2  # other words that may stand between those of a wording
 _SEPARATOR = re.compile(r"[,;:+&]|\b(?:and|or|with|plus|as well as)\b")
+_VESSEL_WORDS = frozenset(plain_words("coronary artery calcification plaque stent atheroma atherosclerosis"))
 _SHORTHAND = ((re.compile(r"\bw/o\b", re.I), "without"), (re.compile(r"\bw/(?=\s|\w)", re.I), "with "))
 
 
@@ -50,7 +51,7 @@ class TextQuery:
 
     units: tuple[Unit, ...] = ()
     stems: tuple[str, ...] = ()  # of what is no finding: where, how large, how many
-    sentences: tuple[tuple[str, str, str], ...] = ()  # affirmed, hedged and denied words of whole sentences
+    sentences: tuple[tuple[str, Said], ...] = ()  # as written, and in plain words
     labels: tuple[str, ...] = ()  # of the 18, asked for
     absent_labels: tuple[str, ...] = ()  # of the 18, asked to be absent
     notes: tuple[str, ...] = field(default=())  # how unknown words were read
@@ -83,9 +84,9 @@ def parse(connection: Connection, text: str) -> TextQuery:
         for said in map(split_by_polarity, sentences)
         for part, denied in ((f"{said.affirmed}, {said.hedged}", False), (said.denied, True))
     ]
-    segments = [([plain_words(piece) for piece in _SEPARATOR.split(part)], denied) for part, denied in parts]
-    words = [_expand(tuple(word for piece in pieces for word in piece)) for pieces, _ in segments]
-    read_as, notes = _known_words(connection, {word for each in words for word in each})
+    segments = [(_pieces(part), denied) for part, denied in parts]
+    words = {word for pieces, _ in segments for piece in pieces for word in piece}
+    read_as, notes = _known_words(connection, words)
     stem_of = stems(connection, {read for reads in read_as.values() for read in reads})
     units: list[Unit] = []
     labels: dict[bool, set[str]] = {False: set(), True: set()}
@@ -94,7 +95,7 @@ def parse(connection: Connection, text: str) -> TextQuery:
         tokens = [
             _Token(read, stem_of[read], number)
             for number, piece in enumerate(pieces)
-            for word in _expand(piece)
+            for word in piece
             for read in read_as[word]
         ]
         found = _recognised(connection, tokens)
@@ -107,11 +108,10 @@ def parse(connection: Connection, text: str) -> TextQuery:
             for place, token in enumerate(tokens)
             if place not in taken and token.word not in FUNCTION
         ]
-    exact = [words_said(sentence) for sentence in sentences]
     return TextQuery(
         units=_distinct(units),
         stems=tuple(dict.fromkeys(asked))[:MOST_TERMS],
-        sentences=tuple((one.affirmed, one.hedged, one.denied) for one in exact),
+        sentences=tuple((sentence, words_said(sentence)) for sentence in sentences),
         labels=tuple(name for name in ABNORMALITIES if name in labels[False]),
         absent_labels=tuple(name for name in ABNORMALITIES if name in labels[True] - labels[False]),
         notes=notes,
@@ -142,18 +142,17 @@ def quoted(stem: str, weight: str = "") -> str:
     return f"'{escaped}'{':' + weight if weight else ''}"
 
 
-def _expand(words: Sequence[str]) -> tuple[str, ...]:
-    vessel = {"coronary", "artery", "calcification", "plaque", "stent", "atheroma", "atherosclerosis"}
-    as_vessel = bool(vessel & set(words))
-    return tuple(
-        part
-        for word in words
-        for part in (
-            (word,)
-            if word not in ABBREVIATIONS or (word == "lad" and as_vessel)
-            else plain_words(ABBREVIATIONS[word])
-        )
-    )
+def _pieces(part: str) -> list[tuple[str, ...]]:
+    """Cut a part at commas and conjunctions into plain words, abbreviations written out."""
+    pieces = [plain_words(piece) for piece in _SEPARATOR.split(part)]
+    of_vessels = any(word in _VESSEL_WORDS for piece in pieces for word in piece)
+    return [tuple(full for word in piece for full in _written_out(word, of_vessels)) for piece in pieces]
+
+
+def _written_out(word: str, of_vessels: bool) -> tuple[str, ...]:
+    if word not in ABBREVIATIONS or (word == "lad" and of_vessels):
+        return (word,)
+    return plain_words(ABBREVIATIONS[word])
 
 
 def _known_words(

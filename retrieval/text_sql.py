@@ -21,6 +21,8 @@ SILENT = 0.4
 TRACE = 0.3
 """Of a finding of which a report has a trace only."""
 _SHORTEST_SENTENCE = 4  # words: fewer may stand in any report
+_UNQUOTED = 0.97  # of `match`, where the words stand in no sentence that is the question's
+_QUOTED = 0.99  # where they do, but with another spelling or punctuation; 1 where it is the same
 _MOST_SENTENCES = 12  # of a question that are looked for as they stand
 
 # Of what is said: the impression weighs more than the findings, what is certain twice what is only possible.
@@ -113,16 +115,18 @@ def score_statement(query: TextQuery, weights: Weights, *, of_reports: list[int]
     covered = (
         f"sum(weight * share) + {SILENT} * ({silent:.6f} - coalesce(sum(weight) FILTER (WHERE denied), 0))"
     )
-    exact, below = _exact(query, parameters)
+    exact, whole = _exact(query, parameters)
     scored = (
         f"SELECT report_id, {covered} AS covered, sum(weight * strength) AS strength, "  # noqa: S608
         "sum(weight * near) AS near FROM verdict GROUP BY report_id"
     )
-    whole = "coalesce(exact.share, 0)"
-    match = (
-        f"CASE WHEN {whole} = 0 AND covered < 0 THEN covered "
-        f"ELSE {whole} + (1 - {whole}) * {below} * {_MATCH} END"
-    )
+    quoted_share, same_share = "coalesce(exact.quoted, 0)", "coalesce(exact.same, 0)"
+    if whole:
+        match = f"(1 - {quoted_share}) * {_UNQUOTED} * {_MATCH} + {_QUOTED} * {quoted_share}"
+    else:
+        match = f"{_UNQUOTED} * {_MATCH} + {round(_QUOTED - _UNQUOTED, 2) / 2} * {quoted_share}"
+    match += f" + {round(1 - _QUOTED, 2)} * {same_share}"
+    match = f"CASE WHEN {quoted_share} = 0 AND covered < 0 THEN covered ELSE {match} END"
     steps = {
         "hit": " UNION ALL ".join(hits),
         "said": _SAID,
@@ -227,30 +231,37 @@ def _near(query: TextQuery, unit: Unit) -> str:
     return f"({here})::float8 / {len(query.stems)}"
 
 
-def _exact(query: TextQuery, parameters: dict[str, Any]) -> tuple[str, str]:
-    """Return SQL for the share of the question's sentences that a report has word for word, and a factor.
+def _exact(query: TextQuery, parameters: dict[str, Any]) -> tuple[str, bool]:
+    """Return SQL for the share of the question's sentences that a report has, and whether any is long enough.
 
-    Where there is a sentence to be found, what only shares its words stays just below it.
+    A sentence finds the reports that have it before any that share its words. Words too few to be a sentence
+    only order reports that say the same.
     """
     whole = [
-        sentence
-        for sentence in query.sentences
-        if sum(len(part.split()) for part in sentence) >= _SHORTEST_SENTENCE
-    ][:_MOST_SENTENCES]
-    if not whole:
-        return "SELECT NULL::bigint AS report_id, NULL::float8 AS share WHERE false", "1.0"
+        (raw, said)
+        for raw, said in query.sentences
+        if len(f"{said.affirmed} {said.hedged} {said.denied}".split()) >= _SHORTEST_SENTENCE
+    ]
     lookups = []
-    for number, (affirmed, hedged, denied) in enumerate(whole):
-        parts = {"affirmed": affirmed, "hedged": hedged, "denied": denied}
-        parameters.update({f"{part}_{number}": words for part, words in parts.items()})
-        conditions = [f"{part} = :{part}_{number}" for part in parts]
-        if affirmed or hedged:
-            parameters[f"said_{number}"] = f"{affirmed} {hedged}"
-            conditions.append(f"said @@ plainto_tsquery('radiology', :said_{number})")
-        if denied:
-            conditions.append(f"denial @@ plainto_tsquery('radiology', :denied_{number})")
-        lookups.append(
-            f"SELECT {number} AS which, report_id FROM report_sentence WHERE {' AND '.join(conditions)}"  # noqa: S608
+    for number, (raw, said) in enumerate((whole or query.sentences)[:_MOST_SENTENCES]):
+        parts = {"affirmed": said.affirmed, "hedged": said.hedged, "denied": said.denied}
+        parameters.update(
+            {f"{part}_{number}": words for part, words in parts.items()} | {f"raw_{number}": raw}
         )
-    joined = " UNION ".join(lookups)
-    return f"SELECT report_id, count(*)::float8 / {len(whole)} AS share FROM ({joined}) GROUP BY 1", "0.98"  # noqa: S608
+        conditions = [f"{part} = :{part}_{number}" for part in parts]
+        if said.affirmed or said.hedged:
+            parameters[f"said_{number}"] = f"{said.affirmed} {said.hedged}"
+            conditions.append(f"said @@ plainto_tsquery('radiology', :said_{number})")
+        if said.denied:
+            conditions.append(f"denial @@ plainto_tsquery('radiology', :denied_{number})")
+        same = f"(rtrim(text, ' .;,') = rtrim(:raw_{number}, ' .;,'))::int"
+        lookups.append(
+            f"SELECT report_id, max({same}) AS same FROM report_sentence "  # noqa: S608
+            f"WHERE {' AND '.join(conditions)} GROUP BY report_id"
+        )
+    exact = (
+        f"SELECT report_id, count(*)::float8 / {len(lookups)} AS quoted, "  # noqa: S608
+        f"sum(same)::float8 / {len(lookups)} AS same "
+        f"FROM ({' UNION ALL '.join(lookups)}) GROUP BY report_id"
+    )
+    return exact, bool(whole)
