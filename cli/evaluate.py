@@ -88,7 +88,7 @@ def retrieval(
             else compare(pool, other, options, progress)
         )
         written = [] if out is None else write_output(result, out, progress)
-    for warning in pool.warnings:
+    for warning in (*pool.warnings, *(() if other is None else other.warnings)):
         typer.echo(warning, err=True)
     if as_json:
         sys.stdout.write(json.dumps(result.to_json()) + "\n")

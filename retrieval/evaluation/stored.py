@@ -151,14 +151,13 @@ def _sections(connection: Connection, info: CollectionInfo, section: Section) ->
         .join(Report, Report.study_id == Study.id)
         .join(embedding, embedding.c.report_id == Report.id)
         .where(embedding.c.collection_id == info.id)
-        .distinct(Study.id)
-        .order_by(Study.id, Report.source_key)
+        .order_by(Report.source_key)
     )
-    return {
-        name: ReportSections(**{section: said})
-        for dataset, study, said in connection.execute(rows)
-        for name in _either_name(dataset, study)
-    }
+    sections: dict[str, ReportSections] = {}
+    for dataset, study, said in connection.execute(rows):
+        for name in _either_name(dataset, study):
+            sections.setdefault(name, ReportSections(**{section: said}))
+    return sections
 
 
 def _studies(info: CollectionInfo) -> Select[tuple[int]]:
