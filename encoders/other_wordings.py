@@ -283,6 +283,15 @@ OTHERS: tuple[Finding, ...] = (
         ),
     ),
     Finding(
+        name="hydropneumothorax",
+        said_as=wordings("hydropneumothorax; pneumothorax effusion; air fluid pleural; hemopneumothorax"),
+        traces=wordings("pneumothorax"),
+    ),
+    Finding(
+        name="enlarged thyroid",
+        said_as=wordings("thyroid enlarged; thyroid size increase; goiter; goitre; struma; thyroid larger"),
+    ),
+    Finding(
         name="splenomegaly",
         said_as=wordings("splenomegaly; spleen enlarged; spleen size increase"),
     ),

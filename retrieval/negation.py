@@ -5,6 +5,7 @@ pseudo-cues ("no significant change", "cannot be excluded") deny nothing. A sent
 some cue has a scope and nothing outside the scopes affirms a finding: "Nodule without calcification" is none.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -78,7 +79,9 @@ _NEW_SUBJECT = re.compile(
 _ASKED = re.compile(r"\([^()]*\?[^()]*\)?")
 _DOUBT = re.compile(
     r"\?|\b(?:may|might|could be|possibl[ey]|probabl[ey]|suspicious|suspect(?:ed)?|suspicion|questionable"
-    r"|equivocal|likely|suggest\w*|(?:can ?not|could not|not) be (?:\w+ly )?(?:excluded|ruled out))\b"
+    r"|equivocal|in terms of"
+    r"|recommended (?:for|to (?:rule out|exclude))|likely|suggest\w*"
+    r"|(?:can ?not|could not|not) be (?:\w+ly )?(?:excluded|ruled out))\b"
 )
 _JOINTS = re.compile(r",(?: and| or)?\s|\band\b")
 _FINITE_VERB = re.compile(
@@ -118,6 +121,19 @@ class Said:
     affirmed: str
     hedged: str  # thought possible, asked, not excluded
     denied: str
+
+    @property
+    def length(self) -> int:
+        """How many words it has."""
+        return len(f"{self.affirmed} {self.hedged} {self.denied}".split())
+
+    @property
+    def fingerprint(self) -> int | None:
+        """A number of 64 bits that sentences share which say the same in the same words; None if empty."""
+        if not self.length:
+            return None
+        digest = hashlib.sha256("\0".join((self.affirmed, self.hedged, self.denied)).encode()).digest()
+        return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def is_denial(sentence: str) -> bool:

@@ -171,6 +171,7 @@ class ReportSentence(Base):
     )  # plain words, as `retrieval.plain_words` has them
     hedged: Mapped[str] = mapped_column(server_default="")
     denied: Mapped[str] = mapped_column(server_default="")
+    fingerprint: Mapped[int | None] = mapped_column(BigInteger, index=True)  # of these three together
     said: Mapped[str] = mapped_column(  # weight A: affirmed, C: hedged
         TSVECTOR,
         Computed(

@@ -107,14 +107,14 @@ def split_again(connection: Connection) -> int:
 
 
 def _copy_sentences(connection: Connection, reports: Mapping[int, Report]) -> None:
-    columns = "report_id, section, ordinal, text, negated, affirmed, hedged, denied"
+    columns = "report_id, section, ordinal, text, negated, affirmed, hedged, denied, fingerprint"
     with (
         raw_connection(connection).cursor() as cursor,
         cursor.copy(f"COPY report_sentence ({columns}) FROM STDIN") as copy,
     ):
         for report_id in sorted(reports):
             for one in split_report(reports[report_id]):
-                said = (one.said.affirmed, one.said.hedged, one.said.denied)
+                said = (one.said.affirmed, one.said.hedged, one.said.denied, one.said.fingerprint)
                 copy.write_row((report_id, one.section, one.ordinal, one.text, one.negated, *said))
 
 

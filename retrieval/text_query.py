@@ -45,13 +45,21 @@ class Unit:
     terms: tuple[Term, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class AskedSentence:
+    """A sentence of a question, as written and in plain words."""
+
+    text: str
+    said: Said
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextQuery:
     """What a text asks for."""
 
     units: tuple[Unit, ...] = ()
     stems: tuple[str, ...] = ()  # of what is no finding: where, how large, how many
-    sentences: tuple[tuple[str, Said], ...] = ()  # as written, and in plain words
+    sentences: tuple[AskedSentence, ...] = ()
     labels: tuple[str, ...] = ()  # of the 18, asked for
     absent_labels: tuple[str, ...] = ()  # of the 18, asked to be absent
     notes: tuple[str, ...] = field(default=())  # how unknown words were read
@@ -111,7 +119,7 @@ def parse(connection: Connection, text: str) -> TextQuery:
     return TextQuery(
         units=_distinct(units),
         stems=tuple(dict.fromkeys(asked))[:MOST_TERMS],
-        sentences=tuple((sentence, words_said(sentence)) for sentence in sentences),
+        sentences=tuple(AskedSentence(sentence, words_said(sentence)) for sentence in sentences),
         labels=tuple(name for name in ABNORMALITIES if name in labels[False]),
         absent_labels=tuple(name for name in ABNORMALITIES if name in labels[True] - labels[False]),
         notes=notes,

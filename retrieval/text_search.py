@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, cast, func, literal, or_, select, text
+from sqlalchemy import ColumnElement, Subquery, and_, cast, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.engine import Connection
 
@@ -68,7 +68,18 @@ class TextLeg:
         return {row.study_id: row.match for row in self._connection.execute(best)}
 
     def _saying(self, gallery: Gallery, limit: int) -> list[_Row]:
-        scored = score_statement(self._query, self._weights).scored()
+        """Look closely at the best; at all, traces of findings too, where too few of them match."""
+        plain = score_statement(self._query, self._weights, traces=False).scored()
+        some = 2 * limit + len(gallery.excluded_studies)
+        best = select(plain).where(plain.c.match > 0).order_by(plain.c.match.desc())
+        rows = self._first_of_studies(best.fetch(some, with_ties=True).subquery("scored"), gallery, limit)
+        if len(rows) < limit:
+            every = score_statement(self._query, self._weights).scored()
+            said = select(every).where(every.c.match > 0).subquery("scored")
+            rows = self._first_of_studies(said, gallery, limit)
+        return rows
+
+    def _first_of_studies(self, scored: Subquery, gallery: Gallery, limit: int) -> list[_Row]:
         place = func.row_number().over(
             partition_by=Report.study_id, order_by=(scored.c.match.desc(), Report.source_key.collate("C"))
         )
@@ -83,7 +94,7 @@ class TextLeg:
             )
             .join_from(scored, Report, Report.id == scored.c.report_id)
             .join(Study, Study.id == Report.study_id)
-            .where(scored.c.match > 0, *_within(gallery))
+            .where(*_within(gallery))
             .subquery("best")
         )
         names = (best.c.study.collate("C"), best.c.dataset.collate("C"), best.c.study_id)

@@ -3,7 +3,8 @@
 hit       a sentence that has a term (weight > 0), or that says the contrary of its unit
 said      a sentence's share of a unit: the weights of the terms that stand in it together
 unit      a report's best share of a unit, how surely and prominently it says it, and how near the words are
-scored    `match`, see `MATCH`
+covered   all units of a report together
+quote     which of the question's sentences stand in a report
 """
 
 import re
@@ -12,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Float, Subquery, column, text
 
-from retrieval.text_query import TextQuery, Unit, quoted
+from retrieval.text_query import Term, TextQuery, Unit, quoted
 
 SAYS_ALL = 0.6
 """`match` of a report that says everything asked, however faintly; one that says less has less."""
@@ -20,24 +21,26 @@ SILENT = 0.4
 """Of a unit that is asked to be absent, in a report that says nothing of it."""
 TRACE = 0.3
 """Of a finding of which a report has a trace only."""
-_SHORTEST_SENTENCE = 4  # words: fewer may stand in any report
+ENOUGH = 5000
+"""Sentences: a term that has more is common, however many more."""
 _UNQUOTED = 0.97  # of `match`, where the words stand in no sentence that is the question's
 _QUOTED = 0.99  # where they do, but with another spelling or punctuation; 1 where it is the same
+_SHORTEST_SENTENCE = 4  # words: fewer may stand in any report, and only order those that say the same
 _MOST_SENTENCES = 12  # of a question that are looked for as they stand
+_LESS_SURE = {"hedged": 0.5, "unsure wording": 0.8}
 
-# Of what is said: the impression weighs more than the findings, what is certain twice what is only possible.
+_SAID = """
+SELECT unit, report_id, section, ordinal, sum(weight) AS share, min(sure) AS sure, max(near) AS near
+FROM hit WHERE weight > 0 GROUP BY unit, report_id, section, ordinal
+"""
+# The impression weighs more than the findings, and what is said there and there more than either.
 _UNIT = """
 SELECT unit, report_id, max(share) AS share, false AS contrary, max(near * share) AS near,
     0.5 * coalesce(max(share * sure) FILTER (WHERE section = 'impression'), 0)
     + 0.35 * coalesce(max(share * sure) FILTER (WHERE section = 'findings'), 0)
     + 0.05 * least(count(*), 3) AS strength
 FROM said GROUP BY unit, report_id
-"""
-_SAID = """
-SELECT unit, report_id, section, ordinal, sum(weight) AS share, min(sure) AS sure, max(near) AS near
-FROM hit WHERE weight > 0 GROUP BY unit, report_id, section, ordinal
-"""
-_CONTRARY = """
+UNION ALL
 SELECT DISTINCT unit, report_id, 0.0::float8, true, 0.0::float8, 0.0::float8 FROM hit WHERE weight < 0
 """
 # What is asked to be absent may not be affirmed anywhere; what is asked for may be denied elsewhere (of
@@ -47,23 +50,23 @@ SELECT unit.report_id, weight, denied, max(near) AS near, max(strength) AS stren
     CASE WHEN bool_or(contrary) AND (denied OR max(share) < 0.5) THEN -1.0 ELSE max(share) END AS share
 FROM unit JOIN wanted ON wanted.number = unit.unit GROUP BY unit.report_id, weight, denied, wanted.number
 """
+_MATCH = (
+    f"CASE WHEN covered > 0.999 THEN {SAYS_ALL} + {1 - SAYS_ALL} * (0.4 * strength + 0.6 * near) "
+    f"ELSE {SAYS_ALL - 0.01} * greatest(0, coalesce(0.9 * covered + 0.1 * strength, 0)) END"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """SQL that yields (report_id, match), and its parameters."""
+    """SQL and its parameters."""
 
     sql: str
     parameters: dict[str, Any]
 
     def scored(self) -> Subquery:
-        """The statement as a table that can be joined."""
-        return (
-            text(self.sql)
-            .bindparams(**self.parameters)
-            .columns(column("report_id", BigInteger), column("match", Float))
-            .subquery("scored")
-        )
+        """A statement of (report_id, match) as a table that can be joined."""
+        typed = text(self.sql).bindparams(**self.parameters)
+        return typed.columns(column("report_id", BigInteger), column("match", Float)).subquery("scored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,194 +77,175 @@ class Weights:
     terms: tuple[tuple[float, ...], ...]
 
 
+class _Parameters(dict[str, Any]):
+    """Values by the names that stand for them in a statement."""
+
+    def bind(self, value: Any) -> str:
+        """Return what stands for a value."""
+        name = f"given_{len(self)}"
+        self[name] = value
+        return f":{name}"
+
+    def matches(self, column_name: str, tsquery: str) -> str:
+        """Return the condition that words of a column match a tsquery."""
+        return f"{column_name} @@ CAST({self.bind(tsquery)} AS tsquery)"
+
+
 def count_statement(query: TextQuery) -> Statement:
-    """Count the sentences that have each term: rows (unit, term, count), with one more for all reports."""
-    lookups, parameters = [], {}
-    for unit_number, unit in enumerate(query.units):
-        for number, term in enumerate(unit.terms):
-            name = f"count_{unit_number}_{number}"
-            parameters[name] = term.said
-            lookups.append(
-                f"SELECT {unit_number}, {number}, count(*) FROM report_sentence "  # noqa: S608 - numbers
-                f"WHERE {_column(unit)} @@ CAST(:{name} AS tsquery)"
-            )
+    """Count the sentences that have each term, up to ENOUGH: rows (unit, term, count); (-1, -1): reports."""
+    given = _Parameters()
+    lookups = [
+        f"SELECT {number}, {place}, count(*) FROM (SELECT FROM report_sentence "  # noqa: S608 - numbers
+        f"WHERE {given.matches(_column(unit), term.said)} LIMIT {ENOUGH})"
+        for number, unit in enumerate(query.units)
+        for place, term in enumerate(unit.terms)
+    ]
     lookups.append("SELECT -1, -1, count(*) FROM report")
-    return Statement(sql=" UNION ALL ".join(lookups), parameters=parameters)
+    return Statement(sql=" UNION ALL ".join(lookups), parameters=given)
 
 
-def score_statement(query: TextQuery, weights: Weights, *, of_reports: list[int] | None = None) -> Statement:
+def score_statement(
+    query: TextQuery, weights: Weights, *, traces: bool = True, of_reports: list[int] | None = None
+) -> Statement:
     """Score every report that says something of a question, or all that is said in the reports given.
 
     Args:
         query: the question, with at least one unit.
         weights: of its units and terms.
+        traces: whether reports with no more than a trace of a finding are looked for.
         of_reports: only these, and then also those that say the contrary of what is asked for.
     """
-    parameters: dict[str, Any] = {}
+    given = _Parameters()
+    within = "" if of_reports is None else f" AND report_id = ANY({given.bind(of_reports)})"
     hits = [
-        hit
+        f"SELECT {number} AS unit, report_id, section, ordinal, {hit.weight:.6f}::float8 AS weight, "  # noqa: S608
+        f"{hit.sure}::float8 AS sure, {_near(query, unit, given)} AS near "
+        f"FROM report_sentence WHERE {hit.where}{within}"
         for number, unit in enumerate(query.units)
-        for hit in _hits(query, unit, number, weights.terms[number], parameters, of_reports is not None)
+        for hit in (
+            *_hits(unit, weights.terms[number], given, traces=traces),
+            *(_contrary(unit, given) if unit.denied or of_reports is not None else ()),
+        )
     ]
-    for number, stem in enumerate(query.stems):
-        parameters[f"stem_{number}"] = quoted(stem)
-    if of_reports is not None:
-        parameters["reports"] = of_reports
-    wanted = ", ".join(
-        f"({number}, {weight:.6f}::float8, {unit.denied})"
-        for number, (unit, weight) in enumerate(zip(query.units, weights.units, strict=True))
-    )
-    silent = sum(weight for unit, weight in zip(query.units, weights.units, strict=True) if unit.denied)
-    covered = (
-        f"sum(weight * share) + {SILENT} * ({silent:.6f} - coalesce(sum(weight) FILTER (WHERE denied), 0))"
-    )
-    exact, whole = _exact(query, parameters)
-    scored = (
-        f"SELECT report_id, {covered} AS covered, sum(weight * strength) AS strength, "  # noqa: S608
-        "sum(weight * near) AS near FROM verdict GROUP BY report_id"
-    )
-    quoted_share, same_share = "coalesce(exact.quoted, 0)", "coalesce(exact.same, 0)"
-    if whole:
-        match = f"(1 - {quoted_share}) * {_UNQUOTED} * {_MATCH} + {_QUOTED} * {quoted_share}"
-    else:
-        match = f"{_UNQUOTED} * {_MATCH} + {round(_QUOTED - _UNQUOTED, 2) / 2} * {quoted_share}"
-    match += f" + {round(1 - _QUOTED, 2)} * {same_share}"
-    match = f"CASE WHEN {quoted_share} = 0 AND covered < 0 THEN covered ELSE {match} END"
+    quote, whole = _quote(query, given, within)
     steps = {
         "hit": " UNION ALL ".join(hits),
         "said": _SAID,
-        "unit": f"{_UNIT} UNION ALL {_CONTRARY}",
-        "wanted (number, weight, denied)": f"VALUES {wanted}",
+        "unit": _UNIT,
+        "wanted (number, weight, denied)": _wanted(query, weights),
         "verdict": _VERDICT,
-        "covered": scored,
-        "exact": exact,
+        "covered": _covered(query, weights),
+        "quote": quote,
     }
     return Statement(
         sql=f"WITH {', '.join(f'{name} AS ({step})' for name, step in steps.items())} "  # noqa: S608
-        f"SELECT report_id, round(({match})::numeric, 2)::float8 AS match "
-        "FROM covered FULL JOIN exact USING (report_id)",
-        parameters=parameters,
+        f"SELECT report_id, round(({_final(whole)})::numeric, 2)::float8 AS match "
+        "FROM covered FULL JOIN quote USING (report_id)",
+        parameters=given,
     )
 
 
-_MATCH = (
-    f"CASE WHEN covered > 0.999 THEN {SAYS_ALL} + {1 - SAYS_ALL} * (0.4 * strength + 0.6 * near) "
-    f"ELSE {SAYS_ALL - 0.01} * greatest(0, coalesce(0.9 * covered + 0.1 * strength, 0)) END"
-)
+@dataclass(frozen=True, slots=True)
+class _Hit:
+    where: str
+    weight: float
+    sure: str = "1.0"
 
 
 def _column(unit: Unit) -> str:
     return "denial" if unit.denied else "said"
 
 
-def _hits(
-    query: TextQuery,
-    unit: Unit,
-    number: int,
-    weights: tuple[float, ...],
-    parameters: dict[str, Any],
-    restricted: bool,
-) -> list[str]:
-    """Return the lookups of a unit; parameters are added to those given."""
-    found: list[str] = []
-    within = " AND report_id = ANY(:reports)" if restricted else ""
-
-    def look(where: str, weight: float, sure: str = "1.0") -> None:
-        found.append(
-            f"SELECT {number} AS unit, report_id, section, ordinal, {weight:.6f}::float8 AS weight, "  # noqa: S608
-            f"{sure}::float8 AS sure, {_near(query, unit)} AS near FROM report_sentence WHERE {where}{within}"
-        )
-
-    for place, (term, weight) in enumerate(zip(unit.terms, weights, strict=True)):
-        name = f"term_{number}_{place}"
-        parameters[name] = term.said
-        here = f"{{}} @@ CAST(:{name} AS tsquery)"
-        if term.traces:
-            parameters[f"{name}_traces"] = term.traces
+def _hits(unit: Unit, weights: tuple[float, ...], given: _Parameters, *, traces: bool) -> list[_Hit]:
+    """Return the lookups of what a unit asks for."""
+    found = []
+    for term, weight in zip(unit.terms, weights, strict=True):
         if unit.denied:
-            look(here.format("denial"), weight)
+            found.append(_Hit(given.matches("denial", term.said), weight))
             if term.ruled_out_by:
-                parameters[f"{name}_ruled_out"] = term.ruled_out_by
-                look(f"said @@ CAST(:{name}_ruled_out AS tsquery)", weight)
-        else:
-            parameters[f"{name}_sure"] = sure_only(term.said)
-            sure = f"CASE WHEN said @@ CAST(:{name}_sure AS tsquery) THEN 1.0 ELSE 0.5 END"
-            if term.surest:
-                parameters[f"{name}_surest"] = sure_only(term.surest)
-                sure = f"{sure} * CASE WHEN said @@ CAST(:{name}_surest AS tsquery) THEN 1.0 ELSE 0.8 END"
-            sure = f"({sure})"
-            look(here.format("said"), weight, sure)
-            if term.traces:
-                traced = f"said @@ CAST(:{name}_traces AS tsquery) AND NOT ({here.format('said')})"
-                look(traced, weight * TRACE, "0.5")
-    if unit.denied or restricted:
-        other = "said" if unit.denied else "denial"
-        every = " AND ".join(
-            f"{other} @@ CAST(:term_{number}_{place} AS tsquery)" for place in range(len(unit.terms))
-        )
-        look(every, -1.0)
-        if unit.denied and unit.terms[0].traces:
-            look(f"said @@ CAST(:term_{number}_0_traces AS tsquery)", -1.0)
+                found.append(_Hit(given.matches("said", term.ruled_out_by), weight))
+            continue
+        found.append(_Hit(given.matches("said", term.said), weight, _sure(term, given)))
+        if traces and term.traces:
+            only = f"{given.matches('said', term.traces)} AND NOT ({given.matches('said', term.said)})"
+            found.append(_Hit(only, weight * TRACE, str(_LESS_SURE["hedged"])))
     return found
 
 
-def sure_only(tsquery: str) -> str:
-    """Return a tsquery that takes only words that are affirmed, not those in doubt."""
-    return "".join(
-        part + (":A" if inside and not before.endswith("!") else "")
-        for part, inside, before in _lexemes(tsquery)
-    )
+def _contrary(unit: Unit, given: _Parameters) -> list[_Hit]:
+    """Return the lookups of what speaks against a unit: all of its words with the other polarity."""
+    other = "said" if unit.denied else "denial"
+    found = [_Hit(" AND ".join(given.matches(other, term.said) for term in unit.terms), -1.0)]
+    if unit.denied:
+        found += [_Hit(given.matches("said", term.traces), -1.0) for term in unit.terms if term.traces]
+    return found
 
 
-def _lexemes(tsquery: str) -> list[tuple[str, bool, str]]:
-    """Cut a tsquery at its quoted lexemes: (text, whether it is one, what stands before it)."""
-    pieces = re.split(r"('(?:[^']|'')*')", tsquery)
-    return [
-        (piece, number % 2 == 1, pieces[number - 1] if number else "") for number, piece in enumerate(pieces)
-    ]
+def _sure(term: Term, given: _Parameters) -> str:
+    """Return SQL for how sure a sentence is: less where it leaves a term open, or words it loosely."""
+    affirmed = f"hedged = '' OR {given.matches('said', _only_affirmed(term.said))}"
+    sure = f"CASE WHEN {affirmed} THEN 1.0 ELSE {_LESS_SURE['hedged']} END"
+    if term.surest:
+        surest = given.matches("said", term.surest)
+        sure += f" * CASE WHEN {surest} THEN 1.0 ELSE {_LESS_SURE['unsure wording']} END"
+    return f"({sure})"
 
 
-def _near(query: TextQuery, unit: Unit) -> str:
+def _only_affirmed(tsquery: str) -> str:
+    """Return a tsquery that takes words with weight A alone, those affirmed; what it bars stays barred."""
+    return re.sub(r"(!?)('(?:[^']|'')*')", lambda one: one[0] if one[1] else f"{one[2]}:A", tsquery)
+
+
+def _near(query: TextQuery, unit: Unit, given: _Parameters) -> str:
     """Return SQL for the share of the question's other words that stand in the sentence."""
     if not query.stems:
         return "1.0::float8"
-    here = " + ".join(
-        f"({_column(unit)} @@ CAST(:stem_{number} AS tsquery))::int" for number in range(len(query.stems))
-    )
+    here = " + ".join(f"({given.matches(_column(unit), quoted(stem))})::int" for stem in query.stems)
     return f"({here})::float8 / {len(query.stems)}"
 
 
-def _exact(query: TextQuery, parameters: dict[str, Any]) -> tuple[str, bool]:
-    """Return SQL for the share of the question's sentences that a report has, and whether any is long enough.
+def _wanted(query: TextQuery, weights: Weights) -> str:
+    rows = zip(query.units, weights.units, strict=True)
+    listed = (
+        f"({number}, {weight:.6f}::float8, {unit.denied})" for number, (unit, weight) in enumerate(rows)
+    )
+    return f"VALUES {', '.join(listed)}"
 
-    A sentence finds the reports that have it before any that share its words. Words too few to be a sentence
-    only order reports that say the same.
-    """
-    whole = [
-        (raw, said)
-        for raw, said in query.sentences
-        if len(f"{said.affirmed} {said.hedged} {said.denied}".split()) >= _SHORTEST_SENTENCE
+
+def _covered(query: TextQuery, weights: Weights) -> str:
+    """Return SQL that adds up the units; those asked to be absent count for something in silent reports."""
+    denied = sum(weight for unit, weight in zip(query.units, weights.units, strict=True) if unit.denied)
+    silent = f"{SILENT} * ({denied:.6f} - coalesce(sum(weight) FILTER (WHERE denied), 0))"
+    return (
+        f"SELECT report_id, sum(weight * share) + {silent} AS covered, "  # noqa: S608 - numbers
+        "sum(weight * strength) AS strength, sum(weight * near) AS near FROM verdict GROUP BY report_id"
+    )
+
+
+def _quote(query: TextQuery, given: _Parameters, within: str) -> tuple[str, bool]:
+    """Return SQL for the share of the question's sentences a report has, and whether any is long enough."""
+    whole = [one for one in query.sentences if one.said.length >= _SHORTEST_SENTENCE]
+    sentence = "rtrim({}, ' .;,')"
+    lookups = [
+        f"SELECT report_id, max(({sentence.format('text')} = {sentence.format(given.bind(one.text))})::int) "  # noqa: S608
+        f"AS same FROM report_sentence WHERE fingerprint = {given.bind(one.said.fingerprint)}{within} "
+        "GROUP BY report_id"
+        for one in (whole or query.sentences)[:_MOST_SENTENCES]
     ]
-    lookups = []
-    for number, (raw, said) in enumerate((whole or query.sentences)[:_MOST_SENTENCES]):
-        parts = {"affirmed": said.affirmed, "hedged": said.hedged, "denied": said.denied}
-        parameters.update(
-            {f"{part}_{number}": words for part, words in parts.items()} | {f"raw_{number}": raw}
-        )
-        conditions = [f"{part} = :{part}_{number}" for part in parts]
-        if said.affirmed or said.hedged:
-            parameters[f"said_{number}"] = f"{said.affirmed} {said.hedged}"
-            conditions.append(f"said @@ plainto_tsquery('radiology', :said_{number})")
-        if said.denied:
-            conditions.append(f"denial @@ plainto_tsquery('radiology', :denied_{number})")
-        same = f"(rtrim(text, ' .;,') = rtrim(:raw_{number}, ' .;,'))::int"
-        lookups.append(
-            f"SELECT report_id, max({same}) AS same FROM report_sentence "  # noqa: S608
-            f"WHERE {' AND '.join(conditions)} GROUP BY report_id"
-        )
-    exact = (
+    quote = (
         f"SELECT report_id, count(*)::float8 / {len(lookups)} AS quoted, "  # noqa: S608
         f"sum(same)::float8 / {len(lookups)} AS same "
         f"FROM ({' UNION ALL '.join(lookups)}) GROUP BY report_id"
     )
-    return exact, bool(whole)
+    return quote, bool(whole)
+
+
+def _final(whole: bool) -> str:
+    """Return SQL for `match`: a sentence that stands in a report outdoes all that share its words."""
+    quoted_share, same_share = "coalesce(quoted, 0)", "coalesce(same, 0)"
+    if whole:
+        match = f"(1 - {quoted_share}) * {_UNQUOTED} * {_MATCH} + {_QUOTED} * {quoted_share}"
+    else:
+        match = f"{_UNQUOTED} * {_MATCH} + {(_QUOTED - _UNQUOTED) / 2:.2f} * {quoted_share}"
+    match += f" + {1 - _QUOTED:.2f} * {same_share}"
+    return f"CASE WHEN {quoted_share} = 0 AND covered < 0 THEN covered ELSE {match} END"

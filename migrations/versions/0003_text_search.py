@@ -36,6 +36,8 @@ def upgrade() -> None:
     op.drop_column("report_sentence", "document")
     for part in ("affirmed", "hedged", "denied"):
         op.add_column("report_sentence", sa.Column(part, sa.Text(), server_default="", nullable=False))
+    op.add_column("report_sentence", sa.Column("fingerprint", sa.BigInteger()))
+    op.create_index("ix_report_sentence_fingerprint", "report_sentence", ["fingerprint"])
     for column, expression in (("said", SAID), ("denial", DENIAL)):
         op.add_column(
             "report_sentence",
@@ -57,7 +59,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_column("report", "sentences_version")
-    for column in ("said", "denial", "affirmed", "hedged", "denied"):
+    for column in ("said", "denial", "affirmed", "hedged", "denied", "fingerprint"):
         op.drop_column("report_sentence", column)
     op.execute("DROP TEXT SEARCH CONFIGURATION radiology")
     op.execute("DROP TEXT SEARCH DICTIONARY radiology_stem")
