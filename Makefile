@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO_HOME ?= $(CURDIR)/demo
+BENCH_ROWS ?= 47149
 # The poorest locale a server may have: what reads or writes a file must name its encoding.
 PLAIN_LOCALE := LC_ALL=POSIX PYTHONUTF8=0 PYTHONCOERCECLOCALE=0
 
-.PHONY: demo test setup clean
+.PHONY: bench demo test setup clean
 
 setup: $(VENV)/.installed
 
@@ -21,6 +22,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: setup
 	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch demo --out $(DEMO_HOME)
 	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch db stop
+
+# Search, bulk load and evaluation beside the bare engines, in a temporary home; docs/benchmarks.md explains.
+# Sizes: make bench BENCH_ROWS="47149 500000" (half a million takes half an hour on two cores).
+bench: setup
+	$(BIN)/python -m tests.benchmarks --rows $(BENCH_ROWS) --json build/benchmarks.json $(BENCH_OPTIONS)
 
 test: setup
 	$(BIN)/ruff format --check .
