@@ -8,6 +8,7 @@ complete when its last hit is nearer than the farthest row that was proposed; un
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 from sqlalchemy.engine import Connection
 
 from retrieval.named_cases import LatentKind
@@ -17,7 +18,7 @@ from retrieval.row_sets import Proposed
 _ROWS_A_HIT = 4  # proposed at first: most scans have two reconstructions, some three
 _AT_LEAST = 64
 _MORE = 4  # times as many, where these did not do
-_ROUNDING = 1e-5  # between two engines' float32 inner products of unit latents
+_ROUNDING = 1e-5  # between two engines' float32 inner products of unit latents; longer queries, more of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +68,12 @@ def confirm(
         exact: whether the engine leaves out no row that is nearer than one it names.
     """
     wanted = rows_at_first(limit)
+    rounding = _ROUNDING * max(1.0, float(np.linalg.norm(query_L)))
     while True:
         proposed = Proposed(item_ids=proposals.item_ids, snapshot=snapshot)
         found = nearest_of_all(connection, replace(gallery, rows=proposed), kind, query_L, limit)
         if proposals.is_all or (
-            len(found) >= limit and (not exact or found[-1].score > proposals.farthest + _ROUNDING)
+            len(found) >= limit and (not exact or found[-1].score > proposals.farthest + rounding)
         ):
             return found
         wanted *= _MORE

@@ -18,8 +18,8 @@ from retrieval.named_cases import LatentKind
 from retrieval.neighbours import Gallery, Latent, Neighbour
 from retrieval.row_sets import Newer
 from retrieval.schema import partition_name
+from retrieval.snapshot_age import rows_newer
 from retrieval.snapshot_files import Part, Snapshot
-from retrieval.snapshots import rows_newer
 
 Latents = NDArray[np.float32]
 _NOTHING = Proposals(item_ids=(), farthest=-np.inf, is_all=True)
@@ -47,7 +47,7 @@ def nearest_in_snapshot(
     """Search a snapshot in memory, and in PostgreSQL what is newer.
 
     Args:
-        connection: in a transaction that sees whatever the snapshot holds; see `snapshots.is_seen`.
+        connection: in a transaction that sees whatever the snapshot holds; see `snapshot_age.is_seen`.
         galleries: what each query may find, of one collection and with the same filters.
         kind: of latents.
         queries_QL: (Q, L).
@@ -211,7 +211,10 @@ def _propose_by_hnsw(
     ).format(
         item=sql.Identifier(f"{kind}_id"), half=half, table=sql.Identifier(partition_name(collection_id))
     )
-    latent = "[" + ",".join(map(str, query_L.tolist())) + "]"
+    unit_L = query_L / max(
+        float(np.linalg.norm(query_L)), 1e-30
+    )  # the order is the same; halves end at 65,504
+    latent = "[" + ",".join(map(str, unit_L.tolist())) + "]"
     found = raw_connection(connection).execute(query, {"query": latent, "rows": rows}).fetchall()
     return Proposals(
         item_ids=[item_id for item_id, _ in found],

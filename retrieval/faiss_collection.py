@@ -31,6 +31,7 @@ _HNSW_BUILD = 128
 _HNSW_SEARCH = 128
 _LISTS_LOOKED_AT = 32
 _PQ_BITS = 8
+_GPU_AT_MOST = 2048  # rows that FAISS finds on a GPU
 _REFINED = 8  # how many times k the product quantiser proposes
 _TRAINED_ON = 64  # latents a list or a code; more makes no better centres (FAISS warns below 39)
 _LEARNS_FROM = 256 * _TRAINED_ON  # latents: with fewer there is nothing to gain over a flat index
@@ -152,7 +153,8 @@ class FaissCollection:
         query_QL = np.ascontiguousarray(query_QL, np.float32)
         _use_threads(min(len(query_QL), _THREADS))
         if among_N is None:
-            index, parameters = self._on_gpu or self._index, _unfiltered(open_faiss(), self.kind, k)
+            index = self._on_gpu if self._on_gpu is not None and k <= _GPU_AT_MOST else self._index
+            parameters = _unfiltered(open_faiss(), self.kind, k)
         else:
             bits = np.packbits(among_N, bitorder="little")  # alive until the search is over
             index, parameters = self._filtered(bits)

@@ -20,8 +20,8 @@ from retrieval.confirmation import nearest_of_all
 from retrieval.engines import Nearest, hnsw_is_ready, nearest_by_hnsw, nearest_in_snapshot
 from retrieval.named_cases import LatentKind
 from retrieval.neighbours import Gallery, Latent, Neighbour
+from retrieval.snapshot_age import is_seen
 from retrieval.snapshot_files import Snapshot
-from retrieval.snapshots import is_seen
 
 EngineName = Literal["faiss", "pgvector"]
 EngineChoice = Literal["auto", "faiss", "pgvector"]
@@ -66,7 +66,7 @@ def nearest(
     asked = list(zip(galleries, queries_QL, strict=True))
     if not asked:
         return []
-    if choice != "pgvector" and snapshot is not None and is_seen(connection, snapshot):
+    if choice != "pgvector" and snapshot is not None and is_seen(connection, snapshot.manifest.pg_snapshot):
         found = nearest_in_snapshot(connection, galleries, kind, queries_QL, limit, snapshot)
         return [_ranking(each, "faiss") for each in found]
     filters, collection_id = galleries[0].filters, galleries[0].collection_id

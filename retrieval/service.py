@@ -4,7 +4,7 @@ A question by a stored case loads no model; others load their collection's encod
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -271,7 +271,7 @@ class CaseSearch:
         """
         with self._snapshot() as connection:
             stored = stored_name(connection, name, "patient", self._key)
-        return self._without_snapshots(self._store.remove_patient(stored, actor=self._actor))
+        return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor))
 
     def remove_study(self, name: str) -> Removed:
         """Remove everything of a study, by the archive's name or the hospital's.
@@ -281,7 +281,7 @@ class CaseSearch:
         """
         with self._snapshot() as connection:
             stored = stored_name(connection, name, "study", self._key)
-        return self._without_snapshots(self._store.remove_study(stored, actor=self._actor))
+        return self._removed(lambda: self._store.remove_study(stored, actor=self._actor))
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection with its latents and its snapshot; cases stay.
@@ -352,11 +352,14 @@ class CaseSearch:
             self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
         return self._prompts[asked]
 
-    def _without_snapshots(self, removed: Removed) -> Removed:
-        """Delete the snapshots that hold latents of what was removed; the next search builds them anew."""
-        for info in self._store.collections():
-            if info.name in removed.collections:
-                self._snapshots.delete(info)
+    def _removed(self, remove: Callable[[], Removed]) -> Removed:
+        """Remove cases, and the snapshots that hold latents of them; the next search builds them anew."""
+        infos = self._store.collections()
+        with self._snapshots.none_built(infos) as delete:
+            removed = remove()
+            for info in infos:
+                if info.name in removed.collections:
+                    delete(info)
         return removed
 
     @property

@@ -8,6 +8,7 @@ encoder, a file that is shorter or other than it was) is refused with a reason a
 import json
 import mmap
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -25,7 +26,7 @@ from retrieval.faiss_collection import FaissCollection, IndexKind
 from retrieval.named_cases import LatentKind
 from retrieval.records import CollectionInfo
 
-_FORMAT = 1
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 LOCK = "build.lock"
 
@@ -96,6 +97,20 @@ class Snapshot:
     parts: Mapping[LatentKind, Part]
 
 
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Look whether there is room for a snapshot before all of it is read.
+
+    Raises:
+        StorageError: there is not.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed_bytes:
+        raise StorageError(
+            f"the snapshot in {folder} takes {needed_bytes >> 20:,} MB and its disk has "
+            f"{free >> 20:,} MB free: make room or set CTSEARCH_HOME to another folder"
+        )
+
+
 def save_part(folder: Path, kind: LatentKind, part: Part) -> PartFiles:
     """Write the data files of one kind of latent.
 
@@ -118,11 +133,24 @@ def save_manifest(folder: Path, manifest: Manifest) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    document = asdict(manifest) | {"format": _FORMAT, "built_at": manifest.built_at.isoformat()}
+    document = asdict(manifest) | {"count": manifest.count, "built_at": manifest.built_at.isoformat()}
+    document = {"format": _FORMAT, "checksum": _checksum(document)} | document
     with written_atomically(folder / _MANIFEST) as stream:
         stream.write(json.dumps(document, indent=1).encode())
-    named = {file.name for part in manifest.parts.values() for file in (part.index, part.rows)}
-    _delete_all_but(folder, {*named, _MANIFEST, LOCK})
+    delete_leftovers(folder)
+
+
+def delete_leftovers(folder: Path) -> None:
+    """Delete what a build left that was killed, and what others leave that were replaced.
+
+    Only whoever holds the build lock may: a build under way writes files that no manifest names yet.
+    """
+    named: set[str] = set()
+    with suppress(UnusableSnapshotError):
+        parts = read_manifest(folder).parts.values()
+        named = {file.name for part in parts for file in (part.index, part.rows)}
+    with suppress(OSError):  # they cost room and nothing else; the next build tries again
+        _delete_all_but(folder, {*named, _MANIFEST, LOCK})
 
 
 def delete_snapshot(folder: Path) -> None:
@@ -145,18 +173,21 @@ def read_manifest(folder: Path) -> Manifest:
     """Return the manifest in a folder.
 
     Raises:
-        UnusableSnapshotError: there is none, or it is of another format.
+        UnusableSnapshotError: there is none, or it is damaged or of another format.
     """
     try:
         document = json.loads((folder / _MANIFEST).read_bytes())
         if document.pop("format") != _FORMAT:
             raise UnusableSnapshotError("the snapshot is of another version of ctsearch")
+        if document.pop("checksum") != _checksum(document):
+            raise UnusableSnapshotError("the snapshot's manifest has another checksum than was written")
+        document.pop("count")
         document["built_at"] = datetime.fromisoformat(document["built_at"])
         document["parts"] = {kind: _part_files(part) for kind, part in document["parts"].items()}
         return Manifest(**document)
     except FileNotFoundError as error:
         raise UnusableSnapshotError("there is no snapshot yet") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnusableSnapshotError("the snapshot's manifest is damaged") from error
 
 
@@ -179,14 +210,15 @@ def load_snapshot(folder: Path, manifest: Manifest) -> Snapshot:
     Raises:
         UnusableSnapshotError: a file is missing, or not what was written.
     """
+    check_sizes(folder, manifest)
     parts = {kind: _load_part(folder, files, manifest) for kind, files in manifest.parts.items()}
     return Snapshot(manifest=manifest, parts=parts)
 
 
 def _load_part(folder: Path, files: PartFiles, manifest: Manifest) -> Part:
-    for file in (files.index, files.rows):
-        _check(folder / file.name, file)
     try:
+        if any(_described(folder / file.name) != file for file in (files.index, files.rows)):
+            raise UnusableSnapshotError("a file of the snapshot has another checksum than was written")
         latents = FaissCollection.read(folder / files.index.name, files.kind)
         rows_2N = np.load(folder / files.rows.name, allow_pickle=False)
     except (InputError, ValueError, OSError) as error:
@@ -200,15 +232,19 @@ def _load_part(folder: Path, files: PartFiles, manifest: Manifest) -> Part:
     return Part(item_id_N=rows_2N[0], study_id_N=rows_2N[1], latents=latents)
 
 
-def _check(path: Path, file: DataFile) -> None:
-    try:
-        found = _described(path)
-    except OSError as error:
-        raise UnusableSnapshotError("a file of the snapshot is missing") from error
-    if found.bytes != file.bytes:
-        raise UnusableSnapshotError(f"a file of the snapshot has {found.bytes} bytes and not {file.bytes}")
-    if found.crc32 != file.crc32:
-        raise UnusableSnapshotError("a file of the snapshot has another checksum than was written")
+def check_sizes(folder: Path, manifest: Manifest) -> None:
+    """Look whether a snapshot's data files are there, and whole; what is in them is not read.
+
+    Raises:
+        UnusableSnapshotError: one is missing, or longer or shorter than it was written.
+    """
+    for file in (file for part in manifest.parts.values() for file in (part.index, part.rows)):
+        try:
+            found = (folder / file.name).stat().st_size
+        except OSError as error:
+            raise UnusableSnapshotError("a file of the snapshot is missing") from error
+        if found != file.bytes:
+            raise UnusableSnapshotError(f"a file of the snapshot has {found} bytes and not {file.bytes}")
 
 
 def _described(path: Path) -> DataFile:
@@ -217,6 +253,11 @@ def _described(path: Path) -> DataFile:
         return DataFile(name=path.name, bytes=0, crc32=0)
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return DataFile(name=path.name, bytes=size, crc32=isal_zlib.crc32(content))
+
+
+def _checksum(document: Mapping[str, Any]) -> int:
+    """CRC-32 of a manifest's document: one digit of `pg_snapshot` that flips would hide latents."""
+    return isal_zlib.crc32(json.dumps(document, sort_keys=True).encode())
 
 
 def _part_files(document: dict[str, Any]) -> PartFiles:

@@ -7,8 +7,8 @@ a snapshot that lies behind costs time and no case; far behind, it is built agai
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from retrieval.latent_copy import latent_blocks
 from retrieval.named_cases import LatentKind
 from retrieval.postgres_errors import database_errors
 from retrieval.records import CollectionInfo
-from retrieval.schema import partition_name
+from retrieval.snapshot_age import is_of_this_past, rows_newer
 from retrieval.snapshot_files import (
     LOCK,
     Manifest,
@@ -34,6 +34,9 @@ from retrieval.snapshot_files import (
     Snapshot,
     UnusableSnapshotError,
     check_manifest,
+    check_room,
+    check_sizes,
+    delete_leftovers,
     delete_snapshot,
     load_snapshot,
     read_manifest,
@@ -48,6 +51,7 @@ _BEHIND_ROWS, _BEHIND_SHARE = 10_000, 0.1  # renewed when more rows than either 
 _KINDS: tuple[LatentKind, ...] = ("volume", "report")
 _ASKED_AGAIN_S = 10.0  # how long "not far behind" is believed
 _LOADED_AGAIN = 5  # times, where others replace the snapshot meanwhile
+_GIVEN_UP_S = 60.0  # before a search tries again to write where there is no room
 
 Progress = Callable[[int, int], None]  # latents read, of how many
 
@@ -73,40 +77,43 @@ class Snapshots:
     _loading: threading.Lock = field(default_factory=threading.Lock)
     _near: dict[int, tuple[str, float]] = field(default_factory=dict)  # not far behind: which, and when
     _archive: str | None = None
+    _given_up: dict[int, float] = field(default_factory=dict)  # until when, by `time.monotonic`
 
     def current(self, info: CollectionInfo) -> Snapshot | None:
         """Return a snapshot to search, built where it is missing, unusable or far behind.
 
         Returns:
-            None where PostgreSQL alone is to answer: FAISS is not installed, the collection is small, or
-            another process is building the first snapshot right now.
+            None where PostgreSQL alone is to answer: FAISS is not installed, the collection is small,
+            another process is building the first snapshot right now, or it could not be written lately.
 
         Raises:
             DatabaseError: the server is away.
-            StorageError: a snapshot cannot be written.
+            StorageError: a snapshot cannot be written; the next searches do not try again for a while.
         """
         if not is_installed():
             return None
+        found = self._usable(info)
+        if found is None and not self._is_large(info):
+            self._loaded.pop(info.id, None)
+            return None
+        if time.monotonic() < self._given_up.get(info.id, 0.0):
+            return found
         try:
-            found = self.load(info)
-        except UnusableSnapshotError:
-            return self._build_unless_another_does(info, None) if self._is_large(info) else None
-        if self._is_far_behind(info, found.manifest):
-            return self._build_unless_another_does(info, found)
-        return found
+            return self._renewed(info, found, wait=False)
+        except StorageError:
+            self._given_up[info.id] = time.monotonic() + _GIVEN_UP_S
+            raise
 
     def required(self, info: CollectionInfo) -> Snapshot:
-        """Return a snapshot to search, however small the collection; where there is none it is built.
+        """Return a snapshot to search, however small the collection; one that is being built is waited for.
 
         Raises:
             ConfigError: FAISS is not installed.
             StorageError: the snapshot cannot be written.
         """
         open_faiss()
-        try:
-            return self.load(info)
-        except UnusableSnapshotError:
-            return self.build(info)
+        found = self._renewed(info, self._usable(info), wait=True)
+        return self.build(info) if found is None else found
 
     def load(self, info: CollectionInfo) -> Snapshot:
         """Return the snapshot that is there.
@@ -149,10 +156,11 @@ class Snapshots:
             return self._build(info, kind, progress)
 
     def state(self, connection: Connection, info: CollectionInfo) -> SnapshotState:
-        """Say how the snapshot of a collection stands; its data files are not read."""
+        """Say how the snapshot of a collection stands; what is in its data files is not read."""
         try:
             manifest = read_manifest(self.folder(info))
             check_manifest(manifest, self._archive_name(), info)
+            check_sizes(self.folder(info), manifest)
         except UnusableSnapshotError as error:
             return SnapshotState(problem=str(error))
         return SnapshotState(
@@ -169,42 +177,90 @@ class Snapshots:
         Raises:
             StorageError: it cannot be deleted.
         """
-        folder = self.folder(info)
-        if folder.is_dir():
+        if self.folder(info).is_dir():
             with self._build_lock(info):
-                delete_snapshot(folder)
+                self._delete(info)
         with self._loading:
             self._loaded.pop(info.id, None)
+
+    @contextmanager
+    def none_built(self, infos: Sequence[CollectionInfo]) -> Iterator[Callable[[CollectionInfo], None]]:
+        """Keep the snapshots of collections from being built while cases are removed.
+
+        Builds under way are waited for now, not between the removal and the deletion of its traces.
+
+        Args:
+            infos: collections that may hold latents of the cases.
+
+        Yields:
+            What deletes the snapshot of one of them, once the removal is committed.
+
+        Raises:
+            StorageError: a folder of snapshots cannot be used.
+        """
+        with ExitStack() as locks:
+            held = set()
+            for info in sorted(infos, key=lambda info: info.id):
+                if self.folder(info).is_dir():
+                    locks.enter_context(self._build_lock(info))
+                    held.add(info.id)
+            yield lambda info: self._delete(info) if info.id in held else self.delete(info)
 
     def folder(self, info: CollectionInfo) -> Path:
         """Return where a collection's snapshot lies, whether it is there or not."""
         cluster = self._archive_name().rsplit("/", 1)[0].replace("/", "-")
         return home() / "snapshots" / cluster / str(info.id)
 
-    def _build_unless_another_does(self, info: CollectionInfo, old: Snapshot | None) -> Snapshot | None:
+    def _delete(self, info: CollectionInfo) -> None:
+        """Delete a snapshot whose build lock is held."""
+        delete_snapshot(self.folder(info))
+        self._loaded.pop(info.id, None)
+
+    def _usable(self, info: CollectionInfo) -> Snapshot | None:
+        with suppress(UnusableSnapshotError):
+            return self.load(info)
+        return None
+
+    def _renewed(self, info: CollectionInfo, found: Snapshot | None, *, wait: bool) -> Snapshot | None:
+        """Return the snapshot that is there; built by one of all that ask where there is none or it is old.
+
+        Args:
+            info: of the collection.
+            found: what is there.
+            wait: for another that builds the first one; None is returned if not.
+        """
+        if found is not None and not self._is_outdated(info, found.manifest):
+            return found
         try:
-            with self._build_lock(info, wait=False):
-                try:  # another may just have built it
-                    found = self.load(info)
-                    if not self._is_far_behind(info, found.manifest):
-                        return found
-                except UnusableSnapshotError:
-                    pass
+            with self._build_lock(info, wait=wait and found is None):
+                again = self._usable(info)
+                if again is not None and not self._is_outdated(info, again.manifest):
+                    return again
                 return self._build(info, None, None)
         except Timeout:
-            return old
+            return found
 
     def _build(self, info: CollectionInfo, kind: IndexKind | None, progress: Progress | None) -> Snapshot:
         folder = self.folder(info)
+        delete_leftovers(folder)
+        try:
+            self._write(info, folder, kind or self._kind_before(folder), progress)
+        except BaseException:
+            delete_leftovers(folder)
+            raise
+        return self.load(info)
+
+    def _write(self, info: CollectionInfo, folder: Path, kind: IndexKind, progress: Progress | None) -> None:
         with self._reading() as connection:
             pg_snapshot = connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one()
-            kind = kind or self._kind_before(folder)
             total = _rows_up_to(connection, info, None)
+            check_room(folder, total * info.latent_dim * np.dtype(np.float32).itemsize)
             parts = {
                 item: part
                 for item in _KINDS
                 if len((part := _read_part(connection, info, item, kind, _counted(progress, total))).latents)
             }
+        self._flush_transactions()
         manifest = Manifest(
             archive=self._archive_name(),
             collection_id=info.id,
@@ -218,7 +274,17 @@ class Snapshots:
             parts={item: save_part(folder, item, part) for item, part in parts.items()},
         )
         save_manifest(folder, manifest)
-        return self.load(info)
+
+    def _flush_transactions(self) -> None:
+        """Let the numbers of all transactions that a snapshot knows reach the server's disk.
+
+        After a crash PostgreSQL gives a number again that no log on disk holds, of a transaction that was
+        aborted or committed asynchronously: what the second one writes would count as in the snapshot.
+        """
+        with database_errors(), self.engine.begin() as connection:
+            connection.execute(text("SET TRANSACTION READ WRITE"))
+            connection.execute(text("SET LOCAL synchronous_commit = on"))
+            connection.execute(text("SELECT pg_logical_emit_message(true, 'ctsearch', 'snapshot')"))
 
     def _kind_before(self, folder: Path) -> IndexKind:
         try:
@@ -230,29 +296,42 @@ class Snapshots:
         with self._reading() as connection:
             return _rows_up_to(connection, info, FAISS_FROM_ROWS) >= FAISS_FROM_ROWS
 
-    def _is_far_behind(self, info: CollectionInfo, manifest: Manifest) -> bool:
-        """Whether a snapshot should be renewed; asked of the database now and then, not by every search."""
+    def _is_outdated(self, info: CollectionInfo, manifest: Manifest) -> bool:
+        """Whether a snapshot should be renewed; asked of the database now and then, not by every search.
+
+        It should where it lies far behind, and where it knows transactions that are still to come: the
+        server's disk was put back to an earlier day, and the numbers that it knows come again.
+        """
         near, since = self._near.get(info.id, ("", 0.0))
         if near == manifest.pg_snapshot and time.monotonic() - since < _ASKED_AGAIN_S:
             return False
         bearable = max(_BEHIND_ROWS, int(_BEHIND_SHARE * manifest.count))
         with self._reading() as connection:
-            is_far = rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1) > bearable
-        if not is_far:
+            is_known = is_of_this_past(connection, manifest.pg_snapshot)
+            newer = rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1)
+        if is_known and newer <= bearable:
             self._near[info.id] = (manifest.pg_snapshot, time.monotonic())
-        return is_far
+            return False
+        return True
 
     @contextmanager
     def _build_lock(self, info: CollectionInfo, *, wait: bool = True) -> Iterator[None]:
         folder = self.folder(info)
+        lock = FileLock(folder / LOCK, timeout=-1 if wait else 0, thread_local=False)
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            raise
         except OSError as error:
             raise StorageError(
-                f"the folder {folder} cannot be made ({error.strerror}): set CTSEARCH_HOME to another one"
+                f"the folder {folder} cannot be written ({error.strerror or error}): "
+                "set CTSEARCH_HOME to another one"
             ) from error
-        with FileLock(folder / LOCK, timeout=-1 if wait else 0, thread_local=False):
+        try:
             yield
+        finally:
+            lock.release()
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -264,23 +343,6 @@ class Snapshots:
             with self._reading() as connection:
                 self._archive = connection.execute(text(_ARCHIVE)).scalar_one()
         return self._archive
-
-
-def rows_newer(
-    connection: Connection, collection_id: int, pg_snapshot: str, *, up_to: int | None = None
-) -> int:
-    """Return how many of a collection's latents a snapshot does not hold; counting ends at `up_to`."""
-    values = {"collection": collection_id, "snapshot": pg_snapshot, "up_to": up_to}
-    return int(connection.execute(text(_NEWER), values).scalar_one())
-
-
-def is_seen(connection: Connection, snapshot: Snapshot) -> bool:
-    """Whether a transaction sees whatever a snapshot holds; not so if the snapshot was built after it began.
-
-    What such a transaction still sees and the snapshot no longer holds would be lost.
-    """
-    values = {"snapshot": snapshot.manifest.pg_snapshot}
-    return bool(connection.execute(text(_SEEN), values).scalar_one())
 
 
 def _rows_up_to(connection: Connection, info: CollectionInfo, limit: int | None) -> int:
@@ -296,9 +358,9 @@ def _read_part(
     kind: IndexKind,
     read: Callable[[int], None],
 ) -> Part:
-    query = sql.SQL("SELECT {item}, study_id, latent FROM {table} WHERE {item} IS NOT NULL").format(
-        item=sql.Identifier(f"{item}_id"), table=sql.Identifier(partition_name(info.id))
-    )
+    query = sql.SQL(
+        "SELECT {item}, study_id, latent FROM embedding WHERE collection_id = {id} AND {item} IS NOT NULL"
+    ).format(item=sql.Identifier(f"{item}_id"), id=sql.Literal(info.id))
     keys: list[np.ndarray] = [np.empty((0, 2), np.int64)]
 
     def latents() -> Iterator[np.ndarray]:
@@ -327,21 +389,4 @@ def _counted(progress: Progress | None, total: int) -> Callable[[int], None]:
 _ARCHIVE = """
 SELECT format('%s/%s/%s', to_hex(system_identifier), pg_database.oid, timeline_id)
 FROM pg_control_system(), pg_control_checkpoint(), pg_database WHERE datname = current_database()
-"""
-
-_SEEN = """
-SELECT pg_snapshot_xmax(CAST(:snapshot AS pg_snapshot)) <= pg_snapshot_xmax(pg_current_snapshot())
-    AND NOT EXISTS (
-        SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS running
-        WHERE pg_visible_in_snapshot(running, CAST(:snapshot AS pg_snapshot))
-    )
-"""
-
-_NEWER = """
-SELECT count(*) FROM (
-    SELECT FROM embedding
-    WHERE collection_id = :collection AND written_by >= pg_snapshot_xmin(CAST(:snapshot AS pg_snapshot))
-        AND NOT pg_visible_in_snapshot(written_by, CAST(:snapshot AS pg_snapshot))
-    LIMIT :up_to
-)
 """
