@@ -341,6 +341,21 @@ def test_files_that_are_no_latents_are_refused(run: Command, tmp_path: Path, con
     assert "broken.npz" in done.err
 
 
+def test_one_array_and_a_file_with_a_flipped_bit_are_refused(run: Command, tmp_path: Path) -> None:
+    labels = write_labels(tmp_path / "l.csv")
+    one = tmp_path / "one.npz"
+    with one.open("wb") as stream:
+        np.save(stream, VOLUME)
+    flipped = write_latents(tmp_path / "flipped.npz")
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    for latents in (one, flipped, tmp_path):
+        done = run("evaluate", "retrieval", "--latents", latents, "--labels", labels)
+        assert done.code == 2
+        assert str(latents) in done.err
+
+
 def test_volumes_without_a_label_row_are_refused_by_number_and_name_or_left_out(
     run: Command, tmp_path: Path
 ) -> None:

@@ -17,9 +17,9 @@ _VOLUME_KS = (1, 2, 3, 5, 10, 20, 30, 50)
 _REPORT_KS = (1, 2, 5, 10, 20, 50, 100)
 _VOLUME_PANELS: dict[str, FigurePath] = {
     "Label overlap": ("label_overlap",),
-    "MAP, label IoU (paper)": ("map", "paper_iou"),
+    "MAP, paper's IoU": ("map", "paper_iou"),
     "MAP, one label shared": ("map", "binary"),
-    "MAP, one label shared, over all relevant": ("map", "binary_trec"),
+    "MAP, over all relevant": ("map", "binary_trec"),
 }
 _REPORT_PANELS: dict[str, FigurePath] = {
     "Report to volume: recall": ("recall",),

@@ -1,6 +1,7 @@
 """Latents in an .npz, as `ctsearch collections export` or any other program writes them."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -88,14 +89,18 @@ def volume_name(written: str) -> str:
 def _read(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if not isinstance(stored, np.lib.npyio.NpzFile):
-                raise DatasetError(
-                    f"{path} holds one array and no names: give an .npz with name, volume, report"
-                )
             return {name: stored[name] for name in stored.files}
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror or error}): give an .npz file") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, TypeError) as error:
+    except (
+        ValueError,
+        EOFError,
+        TypeError,
+        RuntimeError,
+        MemoryError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         reason = "it holds pickled objects" if "pickle" in str(error) else "it is cut off or of another kind"
         raise DatasetError(
             f"{path} is not an .npz of plain arrays ({reason}): save names as text and latents as numbers"

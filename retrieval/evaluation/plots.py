@@ -71,8 +71,8 @@ def _finish_panel(axis: "Axes", name: str, curves: Sequence[Curve]) -> None:
     axis.set_xscale("log")
     axis.set_xticks(ks, [str(k) for k in ks])
     axis.minorticks_off()
-    top = max(float(np.nanmax(curve.values)) for curve in curves if len(curve.values))
-    axis.set_ylim(0, min(1.02, top * 1.2 + 1e-3))
+    highest = [curve.values if curve.ends is None else curve.ends[:, 1] for curve in curves]
+    axis.set_ylim(0, min(1.02, float(np.nanmax(np.concatenate(highest), initial=0.0)) * 1.1 + 1e-3))
     axis.set_title(name, fontsize=11)
     axis.set_xlabel("K")
     axis.grid(alpha=0.25)
