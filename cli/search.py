@@ -62,6 +62,13 @@ def search(
             metavar="auto|faiss|pgvector", help="What compares latents; --explain says which did and why."
         ),
     ] = "auto",
+    leg: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="text|report|volume",
+            help="Search only this: what reports say, their latents, volumes' latents. May be repeated.",
+        ),
+    ] = None,
     png: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Draw the question and its hits into this file.")
     ] = None,
@@ -86,7 +93,14 @@ def search(
         split=split,
         dataset=dataset,
     )
-    options = SearchOptions(k=k, filters=filters, unit=unit, exclude=exclude, engine=engine)  # type: ignore[arg-type]
+    options = SearchOptions(
+        k=k,
+        filters=filters,
+        unit=unit,  # type: ignore[arg-type]
+        exclude=exclude,  # type: ignore[arg-type]
+        engine=engine,  # type: ignore[arg-type]
+        legs=tuple(leg or ()),  # type: ignore[arg-type]
+    )
     with open_case_search(device=device) as service:
         answer = _ask(service, asked, options, collection)
     for line in (*answer.warnings, *(answer.explanation if explain else ())):

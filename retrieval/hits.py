@@ -9,10 +9,12 @@ from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
 from retrieval.filters import LabelSource, effective_labels
-from retrieval.matched_sentences import Wording, matched_sentences
+from retrieval.fusion import LegName, LegPlace
+from retrieval.matched_sentences import matched_sentences
 from retrieval.neighbours import Neighbour, among
 from retrieval.schema import Label, Patient, Report, Study, Volume
 from retrieval.sources import Source
+from retrieval.text_query import TextQuery
 
 ACQUISITION = ("sex", "age_years", "manufacturer", "model", "kernel", "slice_mm", "pixel_mm")
 
@@ -28,6 +30,11 @@ class Hit:
     score: float
     labels: tuple[str, ...]
     shared_labels: tuple[str, ...]  # those that the question has too
+    missing_labels: tuple[str, ...]  # the question has them, and the case is known not to
+    other_labels: tuple[str, ...]  # the case has them, and the question does not
+    legs: Mapping[
+        LegName, LegPlace | None
+    ]  # its place in each ranking that was asked; None: not among its first
     matched_sentences: tuple[str, ...]
     findings: str
     impression: str
@@ -43,6 +50,9 @@ class Hit:
             "score": round(self.score, 6),
             "labels": list(self.labels),
             "shared_labels": list(self.shared_labels),
+            "missing_labels": list(self.missing_labels),
+            "other_labels": list(self.other_labels),
+            "legs": {leg: None if place is None else place.to_json() for leg, place in self.legs.items()},
             "matched_sentences": list(self.matched_sentences),
             "report": {"findings": self.findings, "impression": self.impression},
             "metadata": dict(self.metadata),
@@ -55,8 +65,9 @@ def fetch_hits(
     *,
     label_source: LabelSource | None,
     query_labels: Collection[str],
-    wanted: Wording,
+    wanted: TextQuery,
     sources: Mapping[int, Source],
+    places: Sequence[Mapping[LegName, LegPlace | None]] = (),
 ) -> tuple[Hit, ...]:
     """Look up what is shown of each neighbour, in their order; ranks count from 1.
 
@@ -64,15 +75,16 @@ def fetch_hits(
         connection: to the archive.
         neighbours: best first.
         label_source: whose labels are shown; None: the first that speaks.
-        query_labels: the findings of the question, for `shared_labels`.
-        wanted: the words of the question, for `matched_sentences`.
+        query_labels: the findings of the question, for `shared_labels` and what differs.
+        wanted: what the question says, for `matched_sentences`.
         sources: by volume id, where voxels are; what is not known is not shown.
+        places: of each neighbour, where it stands in each leg.
     """
     study_ids = {neighbour.study_id for neighbour in neighbours}
     studies = _studies(connection, study_ids)
     volumes = _volumes(connection, {n.volume_id for n in neighbours if n.volume_id is not None})
     reports = _reports(connection, study_ids)
-    labels = present_labels(connection, study_ids, label_source)
+    known = _known_labels(connection, study_ids, label_source)
     shown = [_report_shown(neighbour, reports.get(neighbour.study_id, [])) for neighbour in neighbours]
     sentences = matched_sentences(
         connection, {report["id"] for report in shown if report is not None}, wanted
@@ -84,10 +96,8 @@ def fetch_hits(
             study=neighbour.study,
             patient=studies[neighbour.study_id]["patient"],
             score=neighbour.score,
-            labels=labels.get(neighbour.study_id, ()),
-            shared_labels=tuple(
-                label for label in labels.get(neighbour.study_id, ()) if label in query_labels
-            ),
+            **_compared(known.get(neighbour.study_id, {}), query_labels),
+            legs=place,
             matched_sentences=sentences.get(report["id"], ()) if report is not None else (),
             findings=report["findings"] if report is not None else "",
             impression=report["impression"] if report is not None else "",
@@ -96,7 +106,9 @@ def fetch_hits(
                 **_source(sources.get(neighbour.volume_id or 0)),
             },
         )
-        for rank, (neighbour, report) in enumerate(zip(neighbours, shown, strict=True), start=1)
+        for rank, (neighbour, report, place) in enumerate(
+            zip(neighbours, shown, places or [{}] * len(shown), strict=True), start=1
+        )
     )
 
 
@@ -104,14 +116,33 @@ def present_labels(
     connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
 ) -> dict[int, tuple[str, ...]]:
     """Return each study's findings known to be present, in the order of `ABNORMALITIES`."""
+    known = _known_labels(connection, study_ids, label_source)
+    return {study_id: present for study_id, labels in known.items() if (present := _present(labels))}
+
+
+def _known_labels(
+    connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
+) -> dict[int, dict[str, bool]]:
+    """Return what is known of each study's findings: whether they are there."""
     rows = effective_labels(label_source).where(among(Label.study_id, study_ids))
-    present: dict[int, set[str]] = {}
+    known: dict[int, dict[str, bool]] = {}
     for study_id, abnormality, there in connection.execute(rows):
-        if there:
-            present.setdefault(study_id, set()).add(abnormality)
+        known.setdefault(study_id, {})[abnormality] = there
+    return known
+
+
+def _present(known: Mapping[str, bool]) -> tuple[str, ...]:
+    return tuple(name for name in ABNORMALITIES if known.get(name))
+
+
+def _compared(known: Mapping[str, bool], asked: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return a case's findings beside those of the question."""
+    present = _present(known)
     return {
-        study_id: tuple(name for name in ABNORMALITIES if name in names)
-        for study_id, names in present.items()
+        "labels": present,
+        "shared_labels": tuple(name for name in present if name in asked),
+        "missing_labels": tuple(name for name in ABNORMALITIES if name in asked and known.get(name) is False),
+        "other_labels": tuple(name for name in present if name not in asked) if asked else (),
     }
 
 

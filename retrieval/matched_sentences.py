@@ -1,87 +1,79 @@
-"""Which sentences of a hit's report say what the question says, by the words they share."""
+"""Which sentences of a hit's report say what the question asks, or speak against it."""
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Float, Integer, cast, literal, or_, select
+from sqlalchemy.dialects.postgresql import TSQUERY
 from sqlalchemy.engine import Connection
+from sqlalchemy.orm import InstrumentedAttribute
 
 from retrieval.neighbours import among
 from retrieval.schema import ReportSentence
+from retrieval.text_query import TextQuery, Unit, quoted
+from retrieval.text_sql import TRACE
 
 _SHOWN = 2  # sentences a hit
 _SHARE_OF_BEST = 0.5  # a second sentence is shown if it matches at least half as well as the first
-_BY_LOG_LENGTH = 1  # ts_rank's flag: divide by 1 + log(words), or the longest sentence would always win
-_SHORTEST_WORD = 3
-_LONGEST_WORD = 60
-_MOST_WORDS = 300  # of a question; a long report has no more that count
-_SAY_NOTHING = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        also and any are been both but can for from has have into near not other than that the then there this
-        was were when where which with without
-        case compatible consistent detected evaluated examined finding found image noted observed patient
-        present section seen
-        """,
-    )
-)
-"""Words of any report: `simple` tsvectors keep them, and sharing them means nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wording:
-    """The words of a question that count, and whether it asks for something absent."""
-
-    words: tuple[str, ...] = ()
-    negated: bool = False
-
-
-def wording(sentences: Sequence[tuple[str, bool]]) -> Wording:
-    """Take the words of what a text affirms, or of what it denies where it affirms nothing.
-
-    Args:
-        sentences: each with whether it is negated.
-    """
-    affirmed = [text for text, negated in sentences if not negated]
-    words = _words(affirmed or [text for text, _ in sentences])
-    return Wording(words=words, negated=not affirmed and bool(sentences))
+_NEAR = 0.3  # of all the words that tell findings apart, beside a unit's 1
 
 
 def matched_sentences(
-    connection: Connection, report_ids: Iterable[int], wanted: Wording
+    connection: Connection, report_ids: Iterable[int], query: TextQuery
 ) -> dict[int, tuple[str, ...]]:
-    """Return at most two sentences for each report, best first; reports that share no word are left out.
+    """Return at most two sentences for each report, best first; reports that say nothing of it are left out.
 
     A sentence that denies what the question affirms (or the reverse) is shown only where no other matches.
     """
-    if not wanted.words:
+    if not query.units:
         return {}
-    query = func.to_tsquery("simple", " | ".join(f"{word}:*" for word in wanted.words))
-    document = func.to_tsvector("simple", ReportSentence.text)
-    rank = func.ts_rank(document, query, _BY_LOG_LENGTH)
-    opposite = ReportSentence.negated != wanted.negated
+    says = _sum(_said(unit, against=False) for unit in query.units)
+    opposes = _sum(_said(unit, against=True) for unit in query.units)
+    near = _sum(
+        cast(or_(*(_matches(column, quoted(stem)) for column in _COLUMNS)), Integer) for stem in query.stems
+    )
+    opposite = says == 0
+    score = (says + opposes * cast(opposite, Integer)) + _NEAR * near / max(1, len(query.stems))
     rows = (
-        select(ReportSentence.report_id, ReportSentence.text, opposite.label("opposite"), rank.label("rank"))
-        .where(among(ReportSentence.report_id, report_ids), document.op("@@")(query))
+        select(ReportSentence.report_id, ReportSentence.text, opposite, score)
+        .where(among(ReportSentence.report_id, report_ids), or_(says > 0, opposes > 0))
         .order_by(
-            ReportSentence.report_id, opposite, rank.desc(), ReportSentence.section, ReportSentence.ordinal
+            ReportSentence.report_id,
+            opposite,
+            score.desc(),
+            ReportSentence.section.desc(),  # the impression before the findings
+            ReportSentence.ordinal,
         )
     )
     matches: dict[int, list[tuple[str, bool, float]]] = {}
-    for report_id, text, against, score in connection.execute(rows):
-        matches.setdefault(report_id, []).append((text, against, score))
+    for report_id, text, against, value in connection.execute(rows):
+        matches.setdefault(report_id, []).append((text, against, value))
     return {report_id: _best(found) for report_id, found in matches.items()}
+
+
+_COLUMNS = (ReportSentence.said, ReportSentence.denial)
+
+
+def _said(unit: Unit, *, against: bool) -> ColumnElement[float]:
+    """Return the share of a unit's terms that a sentence has, or has with the other polarity."""
+    column = ReportSentence.denial if unit.denied != against else ReportSentence.said
+    terms = _sum(cast(_matches(column, term.said), Integer) for term in unit.terms)
+    traces = [_matches(column, term.traces) for term in unit.terms if term.traces and not unit.denied]
+    share = terms / float(len(unit.terms))
+    return share + TRACE * (1 - share) * cast(or_(*traces), Integer) if traces and not against else share
+
+
+def _matches(column: InstrumentedAttribute[str], tsquery: str) -> ColumnElement[bool]:
+    return column.op("@@", is_comparison=True)(cast(tsquery, TSQUERY))
+
+
+def _sum(values: Iterable[ColumnElement[int] | ColumnElement[float]]) -> ColumnElement[float]:
+    zero: ColumnElement[float] = cast(literal(0), Float)
+    return reduce(add, values, zero)
 
 
 def _best(found: Sequence[tuple[str, bool, float]]) -> tuple[str, ...]:
     _, against, best = found[0]
     texts = (text for text, other, score in found if other == against and score >= best * _SHARE_OF_BEST)
     return tuple(dict.fromkeys(texts))[:_SHOWN]
-
-
-def _words(texts: Iterable[str]) -> tuple[str, ...]:
-    found = re.findall(r"[a-z0-9]+", " ".join(texts).lower())
-    singular = (word.removesuffix("s") for word in found if _SHORTEST_WORD <= len(word) <= _LONGEST_WORD)
-    return tuple(dict.fromkeys(word for word in singular if word not in _SAY_NOTHING))[:_MOST_WORDS]

@@ -14,13 +14,12 @@ from retrieval.cases import Report, VolumeFile
 from retrieval.filters import LabelSource
 from retrieval.findings import abnormalities_in
 from retrieval.hits import present_labels
-from retrieval.matched_sentences import wording
 from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
-from retrieval.negation import is_denial
+from retrieval.negation import split_by_polarity
 from retrieval.neighbours import Latent
 from retrieval.records import CollectionInfo, storable
 from retrieval.search import Question
-from retrieval.sentences import split_report, split_text
+from retrieval.sentences import split_text
 from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:
@@ -78,7 +77,14 @@ def from_case(
     if found.kind == "volume":
         where = volume_sources(connection, [found.item_id], key)
         asked["source"] = where[found.item_id].uri if where else None
-    return Question(asked=asked, kind=found.kind, latent=found.latent, origins=(case,), labels=labels)
+    return Question(
+        asked=asked,
+        kind=found.kind,
+        latent=found.latent,
+        origins=(case,),
+        labels=labels,
+        words=", ".join(labels) if found.kind == "volume" else "",
+    )
 
 
 def from_volume(
@@ -98,7 +104,14 @@ def from_volume(
     known = present_labels(connection, [case.study_id for case in origins], source)
     labels = next((known.get(case.study_id, ()) for case in origins), ())
     asked = {"kind": "volume", "volume": str(path), "stored_as": [case.volume for case in origins]}
-    question = Question(asked=asked, kind="volume", latent=latent, origins=origins, labels=labels)
+    question = Question(
+        asked=asked,
+        kind="volume",
+        latent=latent,
+        origins=origins,
+        labels=labels,
+        words=", ".join(labels),
+    )
     return question, warnings
 
 
@@ -129,8 +142,8 @@ def volume_file(path: Path) -> VolumeFile:
     return VolumeFile(kind="dicom", uri=str(path), paths=read_series(path)[0].paths)
 
 
-def from_text(encoder: "Encoder", text: str) -> Question:
-    """Ask with a sentence or a few.
+def from_text(encoder: "Encoder | None", text: str) -> Question:
+    """Ask with a sentence or a few; without an encoder only what reports say is searched.
 
     Raises:
         SearchError: it is empty.
@@ -139,32 +152,30 @@ def from_text(encoder: "Encoder", text: str) -> Question:
     if not text.strip():
         raise SearchError("the text is empty; describe a finding, as in --text 'bilateral pleural effusion'")
     text = storable(text)
-    marked = [(sentence, is_denial(sentence)) for sentence in split_text(text)]
     return Question(
         asked={"kind": "text", "text": text},
         kind="report",
-        latent=_encode_text(encoder, text),
-        labels=_affirmed(marked),
-        wording=wording(marked),
+        latent=None if encoder is None else _encode_text(encoder, text),
+        labels=_affirmed(text),
+        words=text,
     )
 
 
-def from_report(encoder: "Encoder", path: Path) -> Question:
-    """Ask with a report in a text file.
+def from_report(encoder: "Encoder | None", path: Path) -> Question:
+    """Ask with a report in a text file; without an encoder only what reports say is searched.
 
     Raises:
         ReportError: the file cannot be read or says nothing, or the encoder cannot read text.
     """
     report = read_report(path)
     sections = ReportSections(findings=report.findings, impression=report.impression)
-    said = split_report(report)
-    marked = [(each.text, each.negated) for each in said if each.section in ("findings", "impression")]
+    words = f"{report.impression}\n{report.findings}".strip()
     return Question(
         asked={"kind": "report", "report": str(path)},
         kind="report",
-        latent=_encode_text(encoder, sections),
-        labels=_affirmed(marked),
-        wording=wording(marked),
+        latent=None if encoder is None else _encode_text(encoder, sections),
+        labels=_affirmed(words),
+        words=words,
     )
 
 
@@ -225,7 +236,8 @@ def _finite(latent: Latent, of: str) -> Latent:
     return latent
 
 
-def _affirmed(marked: list[tuple[str, bool]]) -> tuple[str, ...]:
-    """The findings named by sentences that deny nothing."""
-    named = {finding for text, negated in marked if not negated for finding in abnormalities_in(text)}
+def _affirmed(text: str) -> tuple[str, ...]:
+    """The findings that a text names where it denies nothing."""
+    said = [split_by_polarity(sentence) for sentence in split_text(text)]
+    named = {finding for each in said for finding in abnormalities_in(f"{each.affirmed} . {each.hedged}")}
     return tuple(finding for finding in ABNORMALITIES if finding in named)

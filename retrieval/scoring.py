@@ -16,8 +16,8 @@ from encoders.zero_shot import Prompts, probabilities
 from retrieval.filters import refuse_unknown_values
 from retrieval.findings import abnormalities_in
 from retrieval.hits import Hit, fetch_hits
-from retrieval.matched_sentences import wording
 from retrieval.neighbours import Gallery, Latent, nearest_volumes
+from retrieval.text_query import parse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,7 @@ def _rank_by_finding(
         neighbours,
         label_source=gallery.filters.label_source,
         query_labels=abnormalities_in(finding),
-        wanted=wording([(finding, False)]),
+        wanted=parse(connection, finding),
         sources={},
     )
     took_ms = (time.perf_counter() - start) * 1000

@@ -1,7 +1,7 @@
 """A question against a collection: filter, rank, fuse, and fetch what is shown.
 
-A volume asks volume latents; it asks report latents only where a collection has no others. A report or a
-sentence asks both. Rankings of the two kinds are fused by rank, never by cosine (`retrieval.fusion`).
+A volume asks latents; a report or a sentence asks what reports say too (`retrieval.legs`). Rankings are fused
+by rank and by what is said, never by cosine (`retrieval.fusion`).
 """
 
 import time
@@ -15,9 +15,9 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
 from retrieval.filters import Filters, refuse_unknown_values
-from retrieval.fusion import FUSION_DEPTH, fuse
+from retrieval.fusion import FUSION_DEPTH, LegName
 from retrieval.hits import Hit, fetch_hits
-from retrieval.matched_sentences import Wording
+from retrieval.legs import fuse_legs, latents_asked
 from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
 from retrieval.neighbours import Gallery, Latent, Unit
 from retrieval.planner import EngineChoice, EngineName, Ranking, nearest
@@ -25,11 +25,13 @@ from retrieval.records import CollectionInfo
 from retrieval.schema import embedding
 from retrieval.snapshot_files import Snapshot
 from retrieval.sources import volume_sources
+from retrieval.text_query import parse
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
 Exclusion = Literal["same-study", "same-patient", "none"]
+_UNKNOWN_WORDS = "no report has any word of the question: latents alone rank the cases"
 _MOST_ROWS = 2**31  # more than any archive holds, and still a number that Postgres takes
 
 
@@ -46,6 +48,9 @@ class SearchOptions:
     unit: Unit = "study"  # what a hit is
     exclude: Exclusion = "same-study"  # as the case that the question came from
     engine: EngineChoice = "auto"
+    legs: tuple[
+        LegName, ...
+    ] = ()  # what is searched; none stands for all that the question and collection have
 
     def __post_init__(self) -> None:
         if self.k < 1:
@@ -54,6 +59,7 @@ class SearchOptions:
             ("unit", self.unit, Unit),
             ("exclude", self.exclude, Exclusion),
             ("engine", self.engine, EngineChoice),
+            *(("leg", leg, LegName) for leg in self.legs),
         )
         for noun, value, choices in chosen:
             if value not in get_args(choices):
@@ -67,14 +73,14 @@ class SearchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked, as a latent, and what is known of the case it came from."""
+    """What is asked, as a latent or in words, and what is known of the case it came from."""
 
     asked: Mapping[str, Any]  # how the question was put: the first entries of `query` in the answer
     kind: LatentKind
-    latent: Latent  # (L,), unit length
+    latent: Latent | None  # (L,), unit length; None where words alone are searched for
     origins: tuple[StoredCase, ...] = ()  # the stored cases that the question is
     labels: tuple[str, ...] = ()  # the findings that it has or names
-    wording: Wording = field(default_factory=Wording)
+    words: str = ""  # searched for in reports if `kind` is report; sentences of hits are shown by them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,13 +179,22 @@ def _rank(
 ) -> list[dict[LatentKind, Ranking]]:
     """Rank each question by every kind of latent that it may ask."""
     held = latent_kinds(connection, info.id)
-    if not held:
-        raise SearchError(f"the collection {info.name!r} is empty; put cases into it with `ctsearch index`")
-    asked = [kinds_asked(held, question.kind) for question in questions]
-    depth = max(options.limit, FUSION_DEPTH) if any(len(kinds) > 1 for kinds in asked) else options.limit
+    if not held and not any(_searches_text(question, options) for question in questions):
+        raise _empty(info)
+    asked = [
+        () if question.latent is None else latents_asked(held, question.kind, options.legs)
+        for question in questions
+    ]
+    fused = any(
+        len(kinds) + _searches_text(question, options) > 1
+        for question, kinds in zip(questions, asked, strict=True)
+    )
+    depth = max(options.limit, FUSION_DEPTH) if fused else options.limit
     legs: list[dict[LatentKind, Ranking]] = [{} for _ in questions]
     for kind in held:
         asking = [position for position, kinds in enumerate(asked) if kind in kinds]
+        if not asking:
+            continue
         rankings = nearest(
             connection,
             [galleries[position] for position in asking],
@@ -203,19 +218,24 @@ def _answer(
     legs: Mapping[LatentKind, Ranking],
     key: "PseudonymKey | None",
 ) -> Answer:
-    rankings = [leg.neighbours for leg in legs.values()]
-    neighbours = fuse(rankings, options.unit)[: options.limit]
-    if not neighbours:
+    query = parse(connection, question.words)
+    said = query if _searches_text(question, options) else None
+    rankings = {kind: leg.neighbours for kind, leg in legs.items()}
+    fused = fuse_legs(connection, gallery, {**rankings}, said, options.limit)
+    if not fused.neighbours:
         refuse_unknown_values(connection, options.filters)
-    shown = [neighbour.volume_id for neighbour in neighbours if neighbour.volume_id is not None]
+        if not latent_kinds(connection, info.id):
+            raise _empty(info)
+    shown = [neighbour.volume_id for neighbour in fused.neighbours if neighbour.volume_id is not None]
     sources = volume_sources(connection, shown, key)
     hits = fetch_hits(
         connection,
-        neighbours,
+        fused.neighbours,
         label_source=options.filters.label_source,
         query_labels=question.labels,
-        wanted=question.wording,
+        wanted=query,
         sources=sources,
+        places=fused.places,
     )
     return Answer(
         query=_query(question, options),
@@ -224,7 +244,8 @@ def _answer(
         exact=all(leg.exact for leg in legs.values()),
         took_ms=0.0,
         hits=hits,
-        explanation=_explanation(legs, gallery),
+        explanation=(*(query.notes if said else ()), *_explanation(legs, gallery), *fused.explanation),
+        warnings=(_UNKNOWN_WORDS,) if said is not None and not said.units else (),
         opened=sum(source.is_sealed for source in sources.values()),
     )
 
@@ -234,8 +255,6 @@ def _explanation(legs: Mapping[LatentKind, Ranking], gallery: Gallery) -> tuple[
         f"{kind} latents: {leg.why}; {'exact' if leg.exact else 'approximate'} ({leg.engine})"
         for kind, leg in legs.items()
     ]
-    if len(legs) > 1:
-        lines.append(f"fused by reciprocal rank over the first {FUSION_DEPTH:,} of each")
     if gallery.excluded_studies:
         lines.append(f"{len(gallery.excluded_studies)} studies of the question's own case left out")
     return tuple(lines)
@@ -243,6 +262,8 @@ def _explanation(legs: Mapping[LatentKind, Ranking], gallery: Gallery) -> tuple[
 
 def _check_latents(info: CollectionInfo, questions: Sequence[Question]) -> None:
     for question in questions:
+        if question.latent is None:
+            continue
         if question.latent.shape != (info.latent_dim,):
             raise SearchError(
                 f"the question's latent has shape {question.latent.shape}, the collection {info.name!r} has "
@@ -265,9 +286,12 @@ def latent_kinds(connection: Connection, collection_id: int) -> tuple[LatentKind
     return tuple(kind for kind, there in held if there)
 
 
-def kinds_asked(held: tuple[LatentKind, ...], asked_by: LatentKind) -> tuple[LatentKind, ...]:
-    """Return the kinds of latent that a volume's or a report's latent is compared with."""
-    return ("volume",) if asked_by == "volume" and "volume" in held else held
+def _searches_text(question: Question, options: SearchOptions) -> bool:
+    return question.kind == "report" and bool(question.words) and (not options.legs or "text" in options.legs)
+
+
+def _empty(info: CollectionInfo) -> SearchError:
+    return SearchError(f"the collection {info.name!r} is empty; put cases into it with `ctsearch index`")
 
 
 def excluded_studies(

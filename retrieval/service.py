@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
-from encoders.errors import StorageError
+from encoders.errors import CheckpointError, ReportError, StorageError
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.asked_collection import (
     asked_collection,
@@ -160,14 +160,16 @@ class CaseSearch:
         return replace(self._ask(info, question, options), warnings=warnings)
 
     def search_by_text(self, text: str, options: SearchOptions, *, collection: str | None = None) -> Answer:
-        """Find the cases that a sentence describes, by their volumes and by their reports.
+        """Find the cases that a sentence describes, by what reports say, by their latents and by volumes.
+
+        With `options.legs` of ("text",) no model is loaded.
 
         Raises:
-            ReportError: the collection's encoder cannot read text.
+            ReportError: a leg is asked for whose encoder cannot read text.
             SearchError: the text is empty, or the collection is not there or empty.
         """
         info = self.collection(collection)
-        return self._ask(info, from_text(self.encoder(info), text), options)
+        return self._ask_in_words(info, lambda encoder: from_text(encoder, text), options)
 
     def search_by_report(
         self, path: Path, options: SearchOptions, *, collection: str | None = None
@@ -175,11 +177,11 @@ class CaseSearch:
         """Find the cases most like a report in a text file; it is not stored.
 
         Raises:
-            ReportError: it cannot be read, or the collection's encoder cannot read text.
+            ReportError: it cannot be read, or a leg is asked for whose encoder cannot read text.
             SearchError: the collection is not there or empty.
         """
         info = self.collection(collection)
-        return self._ask(info, from_report(self.encoder(info), path), options)
+        return self._ask_in_words(info, lambda encoder: from_report(encoder, path), options)
 
     # Scores
 
@@ -333,6 +335,22 @@ class CaseSearch:
 
     def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
         return self.search_many(info, [question], options)[0]
+
+    def _ask_in_words(
+        self, info: CollectionInfo, ask: "Callable[[Encoder | None], Question]", options: SearchOptions
+    ) -> Answer:
+        """Search latents too where the encoder is there and reads text; else say that it was left out."""
+        if set(options.legs) == {"text"}:
+            return self._ask(info, ask(None), options)
+        try:
+            question = ask(self.encoder(info))
+        except (CheckpointError, ReportError) as error:
+            if options.legs:
+                raise
+            answer = self._ask(info, ask(None), options)
+            alone = f"{error}: only what reports say was searched"
+            return replace(answer, warnings=(alone, *answer.warnings))
+        return self._ask(info, question, options)
 
     def _snapshot_in_memory(self, info: CollectionInfo, engine: EngineChoice) -> "Snapshot | None":
         if engine == "pgvector":

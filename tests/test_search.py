@@ -14,7 +14,6 @@ from retrieval.asked_collection import choose_collection
 from retrieval.cases import Acquisition, Case, Report
 from retrieval.filters import AgeRange, Filters
 from retrieval.fusion import fuse
-from retrieval.matched_sentences import Wording, wording
 from retrieval.named_cases import cases_of_content, find_case
 from retrieval.neighbours import Neighbour
 from retrieval.questions import from_case, read_report
@@ -341,25 +340,22 @@ def test_a_hit_says_what_it_shares_and_how_it_was_made(ward) -> None:
 
 
 def test_matched_sentences_affirm_what_the_question_affirms(ward) -> None:
-    def said(text: str, negated: bool) -> dict[str, tuple[str, ...]]:
+    def said(text: str) -> dict[str, tuple[str, ...]]:
         info = ward.collection(None)
-        question = Question(
-            asked={}, kind="report", latent=unit([1, 0, 0, 0]), wording=wording([(text, negated)])
-        )
+        question = Question(asked={}, kind="report", latent=unit([1, 0, 0, 0]), words=text)
         with ward._engine.connect() as connection:
             answer = search(connection, info, question, SearchOptions())
         return {hit.study: hit.matched_sentences for hit in answer.hits}
 
-    affirmed = said("Nodules of the lung", False)
+    affirmed = said("Nodules of the lung")
     assert affirmed["ann_a"] == (
         "Emphysema with a nodule.",
         "There is a nodule in the right upper lobe.",
     )
     assert affirmed["bob_a"] == ("No nodule was observed in either lung.",)  # nothing there affirms it
     assert affirmed["ann_b"] == affirmed["cyd_a"] == ()
-    denied = said("No pleural effusion", True)
+    denied = said("No pleural effusion")
     assert denied["ann_a"] == ("No pleural effusion was observed.",)
-    assert wording([]) == Wording()
 
 
 def test_a_file_of_an_archived_volume_is_that_case(ward, engine) -> None:

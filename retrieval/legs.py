@@ -1,0 +1,100 @@
+"""The legs of a search: what reports say, their latents, and latents of volumes; which are asked, and how.
+
+A volume asks volume latents, and report latents only where a collection has no others. Words ask all three.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.engine import Connection
+
+from encoders.errors import SearchError
+from retrieval.fusion import FUSION_DEPTH, LegName, LegPlace, fuse, fuse_with_text, places
+from retrieval.named_cases import LatentKind
+from retrieval.neighbours import Gallery, Neighbour
+from retrieval.text_query import TextQuery
+from retrieval.text_search import TextLeg
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fused:
+    """Rows, best first; the place of each in every leg; and how that came about, a sentence each."""
+
+    neighbours: tuple[Neighbour, ...]
+    places: tuple[dict[LegName, LegPlace | None], ...]
+    explanation: tuple[str, ...]
+
+
+def latents_asked(
+    held: Sequence[LatentKind], asked_by: LatentKind, chosen: Sequence[LegName]
+) -> tuple[LatentKind, ...]:
+    """Return the kinds of latent that a question is compared with.
+
+    Args:
+        held: what the collection has.
+        asked_by: what the question's latent is of.
+        chosen: legs asked for by name; none stands for all that there are.
+
+    Raises:
+        SearchError: a leg asked for by name cannot answer.
+    """
+    if asked_by == "volume" and "text" in chosen:
+        raise SearchError("a volume has no words: leave --leg text out, or ask with --text")
+    missing = [leg for leg in chosen if leg != "text" and leg not in held]
+    if missing:
+        has = " and ".join(f"{kind} latents" for kind in held) or "no latents"
+        raise SearchError(f"the collection has no {missing[0]} latents to search: it has {has}")
+    if chosen:
+        return tuple(kind for kind in held if kind in chosen)
+    return ("volume",) if asked_by == "volume" and "volume" in held else tuple(held)
+
+
+def fuse_legs(
+    connection: Connection,
+    gallery: Gallery,
+    rankings: Mapping[LatentKind, Sequence[Neighbour]],
+    query: TextQuery | None,
+    limit: int,
+) -> Fused:
+    """Rank by text, if words are asked, and fuse with the rankings by latents.
+
+    Args:
+        connection: in the transaction that ranked the latents.
+        gallery: what may be found.
+        rankings: by kind of latent.
+        query: what the words ask for; None where they are not to be searched for.
+        limit: how many rows.
+    """
+    legs: dict[LegName, Sequence[Neighbour]] = dict(rankings.items())
+    if query is None or not query.units:
+        rows = fuse(list(rankings.values()), gallery.unit)[:limit]
+        return Fused(
+            neighbours=tuple(rows),
+            places=tuple(places(legs, rows, gallery.unit)),
+            explanation=_how(rankings, with_text=False),
+        )
+    start = time.perf_counter()
+    leg = TextLeg(connection, query)
+    said = leg.rank(gallery, max(limit, FUSION_DEPTH))
+    known = {neighbour.study_id for neighbour in said}
+    others = {n.study_id for ranking in rankings.values() for n in ranking} - known
+    rows = fuse_with_text(said, list(rankings.values()), gallery.unit, leg.verdicts(others) if others else {})
+    took_ms = (time.perf_counter() - start) * 1000
+    rows = rows[:limit]
+    asked = ", ".join(f"{'no ' if unit.denied else ''}{unit.name}" for unit in query.units)
+    text = f"text: {len(said):,} rows whose reports say {asked}, or some of it, in {took_ms:.1f} ms"
+    return Fused(
+        neighbours=tuple(rows),
+        places=tuple(places({"text": said, **legs}, rows, gallery.unit)),
+        explanation=(text, *_how(rankings, with_text=True)),
+    )
+
+
+def _how(rankings: Mapping[LatentKind, Sequence[Neighbour]], *, with_text: bool) -> tuple[str, ...]:
+    lines = []
+    if len(rankings) > 1:
+        lines.append(f"latents fused by reciprocal rank over the first {FUSION_DEPTH:,} of each")
+    if with_text and rankings:
+        lines.append("what reports say comes first; latents order those that say the same, and the rest")
+    return tuple(lines)
