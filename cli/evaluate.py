@@ -62,7 +62,7 @@ def retrieval(
     from cli.progress import indexing_progress
     from retrieval.evaluation.evaluate import Comparison, EvaluationOptions, compare
     from retrieval.evaluation.evaluate import evaluate as evaluate_pool
-    from retrieval.evaluation.output import write_output
+    from retrieval.evaluation.output import require_libraries, write_output
     from retrieval.evaluation.sources import EvaluationRequest, load_pools
     from retrieval.filters import parse_label_source
 
@@ -80,6 +80,8 @@ def retrieval(
     options = EvaluationOptions(
         section=request.headline, resamples=resamples, permutations=permutations, seed=seed
     )
+    if out is not None:
+        require_libraries()
     with indexing_progress() as progress:
         pool, other = load_pools(request, progress)
         result = (

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _VOLUME_ROWS: dict[str, "FigurePath"] = {
     "label overlap": ("volume_to_volume", "label_overlap"),
     "MAP, paper's IoU": ("volume_to_volume", "map", "paper_iou"),
-    "MAP, one label shared": ("volume_to_volume", "map", "binary"),
-    "MAP, over all relevant": ("volume_to_volume", "map", "binary_trec"),
+    "MAP, shared label": ("volume_to_volume", "map", "binary"),
+    "MAP, all relevant": ("volume_to_volume", "map", "binary_trec"),
 }
 _SCRIPT_OVERLAP = ("volume_to_volume", "script_cumulative")
 _REPORT_ROWS: dict[str, "FigurePath"] = {
@@ -125,7 +125,7 @@ def _number(value: float | None, sign: str = "") -> str:
 
 def _interval(ends: Sequence[float | None], sign: str = "") -> str:
     low, high = ends
-    return "" if low is None or high is None else f"{low:{sign}.3f} – {high:{sign}.3f}"
+    return "" if low is None or high is None else f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
 def _p(value: float | None) -> str:

@@ -1,6 +1,7 @@
 """`ctsearch evaluate retrieval` as a person runs it: on files, on a collection, on two of them."""
 
 import json
+import sys
 from pathlib import Path
 
 import ir_measures
@@ -290,6 +291,26 @@ def test_the_table_fits_80_columns_and_shows_figures_with_floors(
         assert max(map(len, done.out.splitlines())) <= 80
         assert "label overlap" in done.out
         assert "24 volumes of 12 studies and 12 patients" in done.out
+
+
+@pytest.mark.parametrize(
+    ("library", "extra"),
+    [
+        ("ir_measures", ()),
+        ("matplotlib.figure", ("--out", "{out}")),
+        ("sklearn.manifold", ("--out", "{out}")),
+    ],
+)
+def test_a_missing_library_is_named_with_the_command_that_installs_it(
+    run: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str, extra: tuple[str, ...]
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)  # as Python marks what cannot be imported
+    latents, labels = write_latents(tmp_path / "a.npz"), write_labels(tmp_path / "labels.csv")
+    options = [option.format(out=tmp_path / "out") for option in extra]
+    done = run("evaluate", "retrieval", "--latents", latents, "--labels", labels, *options)
+    assert done.code == 2
+    assert "pip install 'ctsearch[evaluate]'" in done.err
+    assert not (tmp_path / "out").exists()
 
 
 def spoilt(array: np.ndarray, value: float) -> np.ndarray:

@@ -18,8 +18,8 @@ _REPORT_KS = (1, 2, 5, 10, 20, 50, 100)
 _VOLUME_PANELS: dict[str, FigurePath] = {
     "Label overlap": ("label_overlap",),
     "MAP, paper's IoU": ("map", "paper_iou"),
-    "MAP, one label shared": ("map", "binary"),
-    "MAP, over all relevant": ("map", "binary_trec"),
+    "MAP, shared label": ("map", "binary"),
+    "MAP, all relevant": ("map", "binary_trec"),
 }
 _REPORT_PANELS: dict[str, FigurePath] = {
     "Report to volume: recall": ("recall",),

@@ -19,6 +19,7 @@ from retrieval.evaluation.report_to_volume import (
     script_recall,
 )
 from retrieval.evaluation.resampling import LEVEL, bootstrap_intervals, permutation_p
+from retrieval.evaluation.trec import require_ir_measures
 from retrieval.evaluation.volume_to_volume import (
     VolumeRankings,
     rank_volumes,
@@ -124,6 +125,7 @@ def evaluate(pool: Pool, options: EvaluationOptions, progress: Progress | None =
         InputError: nothing can be found in it, or it has no latents of the section that is asked for.
         ConfigError: ir-measures is not installed.
     """
+    require_ir_measures()  # before the work that would be in vain
     pool.require_comparable()
     if options.section not in pool.reports:
         raise InputError(

@@ -8,13 +8,29 @@ import numpy as np
 from retrieval.atomic_file import written_atomically
 from retrieval.evaluation.curves import panels
 from retrieval.evaluation.evaluate import Comparison, Evaluation
-from retrieval.evaluation.plots import draw_ages, draw_curves, draw_findings, draw_number_of_findings
+from retrieval.evaluation.plots import (
+    draw_ages,
+    draw_curves,
+    draw_findings,
+    draw_number_of_findings,
+    require_matplotlib,
+)
 from retrieval.evaluation.pool import unit_rows
 from retrieval.evaluation.ranking import Progress
 from retrieval.evaluation.trec_files import write_trec_files
-from retrieval.evaluation.tsne import lay_out, sampled
+from retrieval.evaluation.tsne import lay_out, require_scikit_learn, sampled
 
 _FEWEST_POINTS = 5  # that t-SNE lays out
+
+
+def require_libraries() -> None:
+    """Look for what the pictures need, so that no evaluation is done in vain.
+
+    Raises:
+        ConfigError: matplotlib or scikit-learn is not installed.
+    """
+    require_matplotlib()
+    require_scikit_learn()
 
 
 def write_output(

@@ -25,6 +25,20 @@ _DPI = 130
 _COLUMNS = 6  # of the findings' grid
 
 
+def require_matplotlib() -> None:
+    """Look for the library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "the plots need matplotlib, which is not installed: pip install 'ctsearch[evaluate]'"
+        ) from error
+
+
 def draw_curves(panels: Sequence[tuple[str, Sequence[Curve]]], title: str, path: Path) -> None:
     """Draw a panel for each measure: its curves over K with their 95 % intervals, and its floors.
 
@@ -156,14 +170,11 @@ def _about(pool: Pool, rows: NDArray[np.intp], what: str) -> str:
 
 
 def _figure(inches: tuple[float, float]) -> "Figure":
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
-    except ImportError as error:
-        raise ConfigError(
-            "the plots need matplotlib, which is not installed: pip install 'ctsearch[evaluate]'"
-        ) from error
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     figure = Figure(figsize=inches, layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     FigureCanvasAgg(figure)
     return figure

@@ -1,11 +1,27 @@
 """Average precision as trec_eval computes it, by ir-measures (imported here alone)."""
 
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from encoders.errors import ConfigError
+
+
+def require_ir_measures() -> ModuleType:
+    """Return the library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise ConfigError(
+            "evaluation needs ir-measures, which is not installed: pip install 'ctsearch[evaluate]'"
+        ) from error
+    return ir_measures
 
 
 def binary_trec(
@@ -28,12 +44,7 @@ def binary_trec(
     Raises:
         ConfigError: ir-measures is not installed.
     """
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise ConfigError(
-            "evaluation needs ir-measures, which is not installed: pip install 'ctsearch[evaluate]'"
-        ) from error
+    ir_measures = require_ir_measures()
     width = relevant_QK.shape[1]
     names = [str(rank) for rank in range(width)]
     ranking = {name: float(width - rank) for rank, name in enumerate(names)}

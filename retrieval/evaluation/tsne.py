@@ -10,6 +10,20 @@ MOST_POINTS = 5000
 _NEIGHBOURS = 30.0  # perplexity, as scikit-learn's default
 
 
+def require_scikit_learn() -> None:
+    """Look for the library.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import sklearn.manifold  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            "the plots need scikit-learn, which is not installed: pip install 'ctsearch[evaluate]'"
+        ) from error
+
+
 def sampled(volumes: int, seed: int) -> NDArray[np.intp]:
     """Return the rows that are laid out: all, or MOST_POINTS of them drawn by the seed, in order."""
     if volumes <= MOST_POINTS:
@@ -28,12 +42,9 @@ def lay_out(unit_NL: Latents, seed: int) -> NDArray[np.float64]:
     Raises:
         ConfigError: scikit-learn is not installed.
     """
-    try:
-        from sklearn.manifold import TSNE
-    except ImportError as error:
-        raise ConfigError(
-            "the plots need scikit-learn, which is not installed: pip install 'ctsearch[evaluate]'"
-        ) from error
+    require_scikit_learn()
+    from sklearn.manifold import TSNE
+
     # of unit vectors the squared Euclidean distance is twice the cosine distance, and PCA needs it Euclidean
     layout = TSNE(
         perplexity=min(_NEIGHBOURS, (len(unit_NL) - 1) / 3), init="pca", random_state=seed, metric="euclidean"
