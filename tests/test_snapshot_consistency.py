@@ -14,7 +14,7 @@ from retrieval.service import CaseSearch
 from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 from tests.small_archive import fill, study, unit
-from tests.snapshot_archive import DIM, STUDIES, Archive, made, query
+from tests.snapshot_archive import DIM, Archive, made, query
 
 
 @pytest.fixture
@@ -92,16 +92,18 @@ def test_a_snapshot_that_is_newer_than_the_transaction_is_not_used(archive) -> N
     assert (ranking.engine, ranking.neighbours[0].volume) == ("pgvector", "s07_1")
 
 
-def test_a_query_that_is_no_unit_vector_is_ranked_exactly(archive) -> None:
+def test_a_query_that_is_no_unit_vector_is_ranked_exactly(engine: Engine) -> None:
     """Rounding grows with the query: more rows are confirmed before the last hit is believed."""
     rng = np.random.default_rng(4)
     centre = unit(rng.normal(size=DIM))
-    near = {f"s{number:02d}_2": unit(centre + 1e-4 * rng.normal(size=DIM)) for number in range(STUDIES)}
-    Store(archive.engine).save_embeddings(archive.info, [archive.row(*each) for each in near.items()])
-    Snapshots(archive.engine).build(archive.info)
-    service, asked = CaseSearch(archive.engine), (30_000 * centre).astype(np.float32)
-    by_engine = [
-        service.search_by_latents(asked, SearchOptions(k=20, unit="volume", engine=name))[0].hits
-        for name in ("faiss", "pgvector")
-    ]
-    assert [hit.volume for hit in by_engine[0]] == [hit.volume for hit in by_engine[1]]
+    latents = {f"v{number}": unit(centre + 3e-4 * rng.normal(size=DIM)) for number in range(400)}
+    fill(engine, [study("s", volumes=list(latents))], volumes=latents, dim=DIM)
+    service = CaseSearch(engine)
+    for length in (1, 30_000):
+        found = [
+            service.search_by_latents(
+                length * centre, SearchOptions(k=20, unit="volume", exclude="none", engine=name)
+            )[0].hits
+            for name in ("faiss", "pgvector")
+        ]
+        assert [hit.volume for hit in found[0]] == [hit.volume for hit in found[1]]
