@@ -1,6 +1,7 @@
 """The `ctsearch` command: its groups, and how every error leaves it."""
 
 import sys
+from io import TextIOWrapper
 
 import typer
 
@@ -31,6 +32,9 @@ app.add_typer(db.app, name="db")
 
 def main() -> None:
     """Run the command line; what goes wrong leaves as one sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a server's locale may lack the signs that tables use
     try:
         app()
     except CtsearchError as error:
