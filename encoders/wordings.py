@@ -153,7 +153,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         name="Emphysema",
         said_as=wordings(
             """
-            emphysema -subcutaneous -skin -mediastinal -muscle; emphysematous; centrilobular emphysema
+            emphysema -subcutaneous -skin -mediastinal -muscle; centrilobular emphysema
             paraseptal emphysema; panlobular emphysema; bullous disease; bullous; copd emphysema
             """
         ),
@@ -164,9 +164,9 @@ EIGHTEEN: tuple[Finding, ...] = (
         name="Atelectasis",
         said_as=wordings(
             """
-            atelectasis; atelectatic; lung collapse; lobe collapse; lobar collapse; collapsed lung
+            atelectasis; atelectatic; lung collapse; lobar collapse; collapsed lung
             collapsed lobe; segment collapse; discoid atelectasis; subsegmental collapse; lung collapsed
-            collapse consolidation; bibasilar collapse; atelectases
+            collapse consolidation; atelectases
             """
         ),
         traces=wordings("fibroatelectasis; fibroatelectatic; volume loss"),
@@ -193,8 +193,7 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
             lung opacity; pulmonary opacity; opacity; opacification; airspace opacity
             parenchymal opacity; infiltrate -muscle -fat; pulmonary infiltration; airspace disease
-            hazy density; patchy density; lung density increase; parenchymal density increase
-            density increase lobe; opacified lung; lung infiltrate; shadowing
+            hazy density; patchy density; parenchymal density increase; opacified lung; lung infiltrate; shadowing
             """
         ),
         kinds=wordings(
@@ -240,8 +239,7 @@ EIGHTEEN: tuple[Finding, ...] = (
             pleural effusion; pleural fluid; pleura effusion; pleura fluid; hydrothorax; hemothorax
             hemithorax effusion; hemithorax fluid; bilateral effusion -pericardial
             parapneumonic effusion; pleural space fluid; loculated effusion; subpulmonic effusion
-            pleural collection; effusions lung; fluid between pleural leaves; chylothorax
-            effusion right -pericardial; effusion left -pericardial
+            pleural collection; chylothorax
             """
         ),
         kinds=wordings("empyema; hydropneumothorax; pyothorax"),

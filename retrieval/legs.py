@@ -76,7 +76,7 @@ def fuse_legs(
         )
     start = time.perf_counter()
     leg = TextLeg(connection, query)
-    said = leg.rank(gallery, max(limit, FUSION_DEPTH))
+    said = leg.rank(gallery, limit)
     known = {neighbour.study_id for neighbour in said}
     others = {n.study_id for ranking in rankings.values() for n in ranking} - known
     rows = fuse_with_text(said, list(rankings.values()), gallery.unit, leg.verdicts(others) if others else {})

@@ -291,14 +291,20 @@ def _finding_unit(connection: Connection, finding: Finding, denied: bool) -> Uni
 
 
 def any_of(connection: Connection, wordings: Sequence[str]) -> str:
-    """Return a tsquery that matches a sentence with any of the wordings."""
+    """Return a tsquery that matches a sentence with any of the wordings.
+
+    One that holds all words of a shorter one is left out: the shorter decides, and half of the lookup is saved.
+    """
     stem_of = stems(connection, _vocabulary())
-    choices = []
-    for wording in wordings:
-        words, barred = _parts(wording)
-        every = [quoted(stem_of[word]) for word in words] + [f"!{quoted(stem_of[word])}" for word in barred]
-        choices.append(f"({' & '.join(every)})")
-    return " | ".join(dict.fromkeys(choices))
+    parts = [
+        (frozenset(stem_of[word] for word in words), frozenset(stem_of[word] for word in barred))
+        for words, barred in map(_parts, wordings)
+    ]
+    shortest = [part for part in dict.fromkeys(parts) if not any(other < part[0] for other, _ in parts)]
+    return " | ".join(
+        f"({' & '.join([*map(quoted, sorted(words)), *(f'!{quoted(stem)}' for stem in sorted(barred))])})"
+        for words, barred in shortest
+    )
 
 
 def _word_units(tokens: Sequence[_Token], taken: set[int], *, denied: bool) -> list[Unit]:

@@ -6,7 +6,7 @@ best sentence; `match` weighs the units and orders equals by how surely and how 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Subquery, and_, cast, func, literal, or_, select, text
@@ -17,8 +17,10 @@ from retrieval.filters import study_conditions, volume_conditions
 from retrieval.neighbours import Gallery, Neighbour, among, matching_volumes, shown_volumes
 from retrieval.schema import Report, ReportSentence, Study, Volume, embedding
 from retrieval.text_query import TextQuery, Unit
-from retrieval.text_sql import SAYS_ALL, SILENT, Weights, count_statement, score_statement
+from retrieval.text_sql import ENOUGH, SAYS_ALL, SILENT, Weights, count_statement, score_statement
 
+_REPORTS = (-1, -1)  # the key of their number among the counts of terms
+_LOOKED_AT = 20  # times as many reports as are wanted, where very many say it
 _Row = Any  # study_id, study, dataset, report_id, match
 
 
@@ -28,7 +30,9 @@ class TextLeg:
     def __init__(self, connection: Connection, query: TextQuery) -> None:
         self._connection = connection
         self._query = query
-        self._weights = _weights(connection, query)
+        counts = _counts(connection, query)
+        self._weights = _weights(query, counts, counts.pop(_REPORTS, 0))
+        self._common = max(counts.values(), default=0) >= ENOUGH
 
     def rank(self, gallery: Gallery, limit: int) -> list[Neighbour]:
         """Rank the reports of a gallery by how much of the question they say.
@@ -68,16 +72,20 @@ class TextLeg:
         return {row.study_id: row.match for row in self._connection.execute(best)}
 
     def _saying(self, gallery: Gallery, limit: int) -> list[_Row]:
-        """Look closely at the best; at all, traces of findings too, where too few of them match."""
-        plain = score_statement(self._query, self._weights, traces=False).scored()
-        some = 2 * limit + len(gallery.excluded_studies)
-        best = select(plain).where(plain.c.match > 0).order_by(plain.c.match.desc())
-        rows = self._first_of_studies(best.fetch(some, with_ties=True).subquery("scored"), gallery, limit)
-        if len(rows) < limit:
-            every = score_statement(self._query, self._weights).scored()
-            said = select(every).where(every.c.match > 0).subquery("scored")
-            rows = self._first_of_studies(said, gallery, limit)
-        return rows
+        """Look closely at the best of many; at all, and at traces of findings too, where too few match."""
+        some = _LOOKED_AT * limit + len(gallery.excluded_studies)
+        if self._common:
+            sample = score_statement(self._query, self._weights, traces=False, sample=True).scored()
+            best = select(sample.c.report_id).order_by(sample.c.match.desc(), sample.c.report_id).limit(some)
+            chosen = sorted(self._connection.scalars(best))
+            rows = self._first_of_studies(self._scored(of_reports=chosen), gallery, limit)
+        else:
+            rows = self._first_of_studies(self._scored(traces=False), gallery, limit)
+        return rows if len(rows) >= limit else self._first_of_studies(self._scored(), gallery, limit)
+
+    def _scored(self, *, traces: bool = True, of_reports: list[int] | None = None) -> Subquery:
+        scored = score_statement(self._query, self._weights, traces=traces, of_reports=of_reports).scored()
+        return select(scored).where(scored.c.match > 0).subquery("scored")
 
     def _first_of_studies(self, scored: Subquery, gallery: Gallery, limit: int) -> list[_Row]:
         place = func.row_number().over(
@@ -122,14 +130,15 @@ class TextLeg:
         return list(self._connection.execute(rows))
 
 
-def _weights(connection: Connection, query: TextQuery) -> Weights:
+def _counts(connection: Connection, query: TextQuery) -> dict[tuple[int, int], int]:
+    """Count the sentences of each (unit, term), up to ENOUGH."""
+    counted = count_statement(query)
+    rows = connection.execute(text(counted.sql), counted.parameters)
+    return {(unit, term): count for unit, term, count in rows}
+
+
+def _weights(query: TextQuery, counts: Mapping[tuple[int, int], int], reports: int) -> Weights:
     """Weigh units and terms by how rare they are; a unit of words by its rarest."""
-    counts: dict[tuple[int, int], int] = {}
-    if len(query.units) > 1 or any(len(unit.terms) > 1 for unit in query.units):
-        counted = count_statement(query)
-        rows = connection.execute(text(counted.sql), counted.parameters)
-        counts = {(unit, term): count for unit, term, count in rows}
-    reports = counts.get((-1, -1), 0)
     idf = [
         [math.log(2 + reports / max(1, counts.get((number, place), 0))) for place in range(len(unit.terms))]
         for number, unit in enumerate(query.units)

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Float, Subquery, column, text
 
+from retrieval.sentences import SEARCHED_SECTIONS
 from retrieval.text_query import Term, TextQuery, Unit, quoted
 
 SAYS_ALL = 0.6
@@ -21,13 +22,15 @@ SILENT = 0.4
 """Of a unit that is asked to be absent, in a report that says nothing of it."""
 TRACE = 0.3
 """Of a finding of which a report has a trace only."""
-ENOUGH = 5000
+ENOUGH = 2000
 """Sentences: a term that has more is common, however many more."""
 _UNQUOTED = 0.97  # of `match`, where the words stand in no sentence that is the question's
 _QUOTED = 0.99  # where they do, but with another spelling or punctuation; 1 where it is the same
 _SHORTEST_SENTENCE = 4  # words: fewer may stand in any report, and only order those that say the same
 _MOST_SENTENCES = 12  # of a question that are looked for as they stand
 _LESS_SURE = {"hedged": 0.5, "unsure wording": 0.8}
+
+_SAMPLES = tuple(f" AND section = '{section}' LIMIT {ENOUGH}" for section in SEARCHED_SECTIONS)
 
 _SAID = """
 SELECT unit, report_id, section, ordinal, sum(weight) AS share, min(sure) AS sure, max(near) AS near
@@ -105,7 +108,12 @@ def count_statement(query: TextQuery) -> Statement:
 
 
 def score_statement(
-    query: TextQuery, weights: Weights, *, traces: bool = True, of_reports: list[int] | None = None
+    query: TextQuery,
+    weights: Weights,
+    *,
+    traces: bool = True,
+    sample: bool = False,
+    of_reports: list[int] | None = None,
 ) -> Statement:
     """Score every report that says something of a question, or all that is said in the reports given.
 
@@ -113,19 +121,22 @@ def score_statement(
         query: the question, with at least one unit.
         weights: of its units and terms.
         traces: whether reports with no more than a trace of a finding are looked for.
+        sample: look at ENOUGH sentences a term, in the order they are stored, of each section: all reports
+            that say a common finding alike are as good as each other.
         of_reports: only these, and then also those that say the contrary of what is asked for.
     """
     given = _Parameters()
     within = "" if of_reports is None else f" AND report_id = ANY({given.bind(of_reports)})"
     hits = [
-        f"SELECT {number} AS unit, report_id, section, ordinal, {hit.weight:.6f}::float8 AS weight, "  # noqa: S608
+        f"(SELECT {number} AS unit, report_id, section, ordinal, {hit.weight:.6f}::float8 AS weight, "  # noqa: S608
         f"{hit.sure}::float8 AS sure, {_near(query, unit, given)} AS near "
-        f"FROM report_sentence WHERE {hit.where}{within}"
+        f"FROM report_sentence WHERE {hit.where}{within}{part})"
         for number, unit in enumerate(query.units)
         for hit in (
             *_hits(unit, weights.terms[number], given, traces=traces),
-            *(_contrary(unit, given) if unit.denied or of_reports is not None else ()),
+            *(_contrary(unit, given) if of_reports is not None or (unit.denied and not sample) else ()),
         )
+        for part in (_SAMPLES if sample else ("",))
     ]
     quote, whole = _quote(query, given, within)
     steps = {
@@ -139,7 +150,7 @@ def score_statement(
     }
     return Statement(
         sql=f"WITH {', '.join(f'{name} AS ({step})' for name, step in steps.items())} "  # noqa: S608
-        f"SELECT report_id, round(({_final(whole)})::numeric, 2)::float8 AS match "
+        f"SELECT report_id, round(100 * ({_final(whole)})) / 100 AS match "
         "FROM covered FULL JOIN quote USING (report_id)",
         parameters=given,
     )
