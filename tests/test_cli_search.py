@@ -1,6 +1,7 @@
 """`ctsearch search`, `score`, `cases` and `collections` as a person types them."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -370,3 +371,17 @@ def test_collections_are_listed_exported_and_dropped(hospital, ctsearch, tmp_pat
     assert ctsearch("collections", "drop", "default").code == 0
     assert ctsearch("collections", "list", "--json").json == {"collections": []}
     assert ctsearch("cases", "list", "--json").json["count"] == 5  # cases stay
+
+
+def test_what_a_locale_cannot_print_becomes_a_question_mark_and_no_traceback(hospital) -> None:
+    code = "import sys; sys.argv = ['ctsearch', 'search', '--case', 'a']\nfrom cli.main import main\nmain()\n"
+    poorest = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="ascii",
+        env=os.environ | poorest,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "?Bilateral" in ended.stdout  # a quotation mark
