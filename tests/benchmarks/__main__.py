@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
 import time
@@ -27,10 +28,12 @@ from tests.benchmarks.loading import COLLECTION, bare_copy, load
 from tests.benchmarks.machine import machine
 from tests.benchmarks.printed import Results, printed
 from tests.benchmarks.scoring import evaluation_time
+from tests.benchmarks.words import with_reports, words_times
 
 PGVECTOR = ("pgvector-exact", "pgvector-hnsw")
 EVALUATED = (3_039, 47_149)
 BATCH_OF_INDEXER, LARGE_BATCH = 64, 10_000
+MOST_ROWS_IN_SMALL_BATCHES = 100_000
 
 
 class Told:
@@ -46,6 +49,7 @@ class Told:
 
 def main() -> None:
     """Run what is asked for."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # servers are stopped on the way
     options = _options()
     results, told = Results(), Told()
     with tempfile.TemporaryDirectory(prefix="ctsearch-bench-") as own:
@@ -53,16 +57,24 @@ def main() -> None:
         for rows in options.rows:
             told(f"drawing {rows:,} volumes")
             archive = make_archive(rows, seed=options.seed, study_directions=options.study_directions)
-            if "load" in options.parts and rows == min(options.rows):
+            if "load" in options.parts and rows <= MOST_ROWS_IN_SMALL_BATCHES:
                 with tempfile.TemporaryDirectory(prefix="ctsearch-bench-") as other:
                     _measure_load(Path(other), archive, results, told)
-            _measure(home / f"rows_{rows}", archive, options, results, told)
+            if {"load", "search", "cli"} & set(options.parts):
+                _measure(home / f"rows_{rows}", archive, options, results, told)
+            _write(results, options.json)
+        if "words" in options.parts:
+            _measure_words(Path(own) / "words", options, results, told)
         if "evaluation" in options.parts:
             _measure_evaluation(options, results, told)
     sys.stdout.write(printed(results))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(_document(results), indent=1) + "\n", encoding="utf-8")
+    _write(results, options.json)
     told(f"written to {options.json}")
+
+
+def _write(results: Results, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(_document(results), indent=1) + "\n", encoding="utf-8")
 
 
 def _measure_load(home: Path, archive: Archive, results: Results, told: Told) -> None:
@@ -83,6 +95,7 @@ def _measure(home: Path, archive: Archive, options: argparse.Namespace, results:
             asked = list(everything_asked(archive, options.queries, seed=options.seed + 1))
             for engine_name in options.engines:
                 _measure_engine(engine, info, archive, asked, engine_name, results, told)
+                _write(results, options.json)
         if "cli" in options.parts:
             told("timing the command line")
             build_snapshot(engine, info, "flat")
@@ -149,6 +162,20 @@ def _build(
     results.builds.append((rows, name if name in PGVECTOR else f"faiss {name}", time.perf_counter() - start))
 
 
+def _measure_words(home: Path, options: argparse.Namespace, results: Results, told: Told) -> None:
+    archive = with_reports(make_archive(min(options.rows), seed=options.seed))
+    if archive is None:
+        told("the real reports are not at hand: questions in words are left out")
+        return
+    told(f"loading {len(archive.study):,} studies with reports")
+    with own_archive(home) as engine:
+        info, _ = load(engine, archive, LARGE_BATCH)
+        vacuum(engine, info, told)
+        told("asking in words")
+        results.words = words_times(engine)
+    _write(results, options.json)
+
+
 def _measure_evaluation(options: argparse.Namespace, results: Results, told: Told) -> None:
     sizes = [rows for rows in EVALUATED if rows <= max(options.rows)]
     if not sizes:
@@ -157,6 +184,7 @@ def _measure_evaluation(options: argparse.Namespace, results: Results, told: Tol
     for rows in sizes:
         told(f"evaluating {rows:,} volumes")
         results.evaluations.append(evaluation_time(archive, rows, seed=options.seed))
+        _write(results, options.json)
 
 
 def _document(results: Results) -> dict[str, Any]:
@@ -166,6 +194,7 @@ def _document(results: Results) -> dict[str, Any]:
         "load": [{**asdict(load), "bare": asdict(bare)} for load, bare in results.loads],
         "build": [{"rows": rows, "what": what, "seconds": s} for rows, what, s in results.builds],
         "command_line": [asdict(each) for each in results.commands],
+        "words": [asdict(each) for each in results.words],
         "evaluation": [asdict(each) for each in results.evaluations],
     }
 
@@ -173,7 +202,7 @@ def _document(results: Results) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     engines = ("pgvector-exact", *INDEX_KINDS, "pgvector-hnsw")
-    parts = ("load", "search", "cli", "evaluation")
+    parts = ("load", "search", "cli", "words", "evaluation")
     parser.add_argument("--rows", type=int, nargs="+", default=[47_149], help="volumes; a run for each")
     parser.add_argument("--queries", type=int, default=40, help="questions a filter and engine")
     parser.add_argument("--engines", nargs="+", choices=engines, default=list(engines))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from encoders.abnormalities import ABNORMALITIES
-from retrieval.cases import Acquisition, Case, Volume
+from retrieval.cases import Acquisition, Case, Report, Volume
 
 LATENT_DIM = 512
 REAL_LABELS = Path(__file__).resolve().parents[3] / "shared" / "ct_rate" / "train_labels.csv"
@@ -46,6 +46,7 @@ class Archive:
     study_of_N: NDArray[np.int64]
     volume: tuple[str, ...]  # (N,)
     latent_NL: NDArray[np.float32]
+    report: tuple[Report, ...] = ()  # (S,), or none at all
 
     def __len__(self) -> int:
         return len(self.volume)
@@ -67,6 +68,7 @@ class Archive:
                     study=name,
                     split="train",
                     volumes=tuple(Volume(name=volume, acquisition=made) for volume in self.volume[rows]),
+                    reports=self.report[study : study + 1],
                     labels=dict(zip(ABNORMALITIES, self.present_SC[study].tolist(), strict=True)),
                 ),
                 rows,

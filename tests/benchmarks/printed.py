@@ -8,6 +8,7 @@ from tests.benchmarks.command_line import CommandTime
 from tests.benchmarks.engines import Cell
 from tests.benchmarks.loading import CopyTime, LoadTime
 from tests.benchmarks.scoring import EvaluationTime
+from tests.benchmarks.words import WordsTime
 
 SEARCH_MS = ((50_000, 25.0), (500_000, 250.0))  # rows up to which half of the searches end in time
 SEARCH_RECALL = 0.99
@@ -24,13 +25,15 @@ class Results:
     builds: list[tuple[int, str, float]] = field(default_factory=list)  # rows, what, seconds
     cells: list[Cell] = field(default_factory=list)
     commands: list[CommandTime] = field(default_factory=list)
+    words: list[WordsTime] = field(default_factory=list)
     evaluations: list[EvaluationTime] = field(default_factory=list)
 
 
 def printed(results: Results) -> str:
     """Return all tables as text, no line longer than 100 characters."""
     blocks = [_searches(results.cells, rows) for rows in dict.fromkeys(cell.rows for cell in results.cells)]
-    blocks += [_loads(results), _builds(results), _commands(results), _evaluations(results)]
+    blocks += [_loads(results), _builds(results), _commands(results)]
+    blocks += [_words(results), _evaluations(results)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -108,6 +111,22 @@ def _commands(results: Results) -> str:
         return ""
     lines = ["Wall time of a process, median", "", "volumes  ms     what"]
     lines += [f"{each.rows:>7,}  {each.seconds * 1000:<6.0f} {each.what}" for each in results.commands]
+    return "\n".join(lines)
+
+
+def _words(results: Results) -> str:
+    if not results.words:
+        return ""
+    lines = [
+        f"Questions in words, full text alone, over {results.words[0].reports:,} reports",
+        "",
+        "  p50 ms   p95 ms  plain SQL ms  ratio  question",
+    ]
+    lines += [
+        f"{each.p50_ms:>8.1f} {each.p95_ms:>8.1f} {each.bare_ms:>13.1f} {each.p50_ms / each.bare_ms:>6.1f}  "
+        f"{each.question}"
+        for each in results.words
+    ]
     return "\n".join(lines)
 
 
