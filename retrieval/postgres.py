@@ -162,6 +162,9 @@ def _set_up(connection: psycopg.Connection[Any], _: ConnectionPoolEntry) -> None
     connection.autocommit = True
     try:
         connection.execute("SET plan_cache_mode = force_custom_plan")
+        # It keeps latents that no other row asks for: of a filter that leaves half of 47,149 volumes, 136 ms
+        # with it and 57 without.
+        connection.execute("SET enable_memoize = off")
         if connection.execute("SELECT to_regtype('vector')").fetchone() != (None,):
             register_vector(connection)
     finally:
