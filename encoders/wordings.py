@@ -47,7 +47,8 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
             medical material; medical device; medical hardware; foreign material; foreign body
             support device; implanted device; indwelling device; lines tubes; postsurgical material
-            surgical hardware; metallic artifact -motion; medical apparatus; device
+            surgical hardware; metallic artifact -motion; medical apparatus; device; hardware
+            implanted hardware; implanted material; prosthetic material
             """
         ),
         kinds=DEVICES,
@@ -67,7 +68,7 @@ EIGHTEEN: tuple[Finding, ...] = (
             aortic calcification -valve -node; vascular calcification; aorta atheroma; aortic atheroma
             aorta atherosclerosis; aortic atherosclerosis; aorta plaque; aortic plaque
             arch calcification -node; arterial plaque; artery plaque -coronary -lad
-            atherosclerosis -coronary -lad -rca; atheroma -coronary -lad -rca; arteriosclerosis
+            atherosclerosis -coronary -lad -rca; atheroma -coronary -lad -rca
             calcification vessel wall; supraaortic calcification; arterial atherosclerosis -coronary
             carotid calcification; subclavian calcification; mural calcification aorta
             """
@@ -193,7 +194,8 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
             lung opacity; pulmonary opacity; opacity; opacification; airspace opacity
             parenchymal opacity; infiltrate -muscle -fat; pulmonary infiltration; airspace disease
-            hazy density; patchy density; parenchymal density increase; opacified lung; lung infiltrate; shadowing
+            hazy density; patchy density; parenchymal density increase; opacified lung; lung infiltrate
+            shadowing
             """
         ),
         kinds=wordings(

@@ -16,6 +16,9 @@ from retrieval.neighbours import Gallery, Neighbour
 from retrieval.text_query import TextQuery
 from retrieval.text_search import TextLeg
 
+_DEEPER = 100  # rows of text beyond those wanted: of equals, latents choose
+_LIKELIEST = 200  # rows by latents whose reports are looked at first
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
@@ -71,15 +74,17 @@ def fuse_legs(
         rows = fuse(list(rankings.values()), gallery.unit)[:limit]
         return Fused(
             neighbours=tuple(rows),
-            places=tuple(places(legs, rows, gallery.unit)),
+            places=tuple(places(legs if query is None else {"text": [], **legs}, rows, gallery.unit)),
             explanation=_how(rankings, with_text=False),
         )
     start = time.perf_counter()
     leg = TextLeg(connection, query)
-    said = leg.rank(gallery, limit)
-    known = {neighbour.study_id for neighbour in said}
-    others = {n.study_id for ranking in rankings.values() for n in ranking} - known
-    rows = fuse_with_text(said, list(rankings.values()), gallery.unit, leg.verdicts(others) if others else {})
+    said = leg.rank(gallery, limit + _DEEPER)
+    likely = [
+        row for row in fuse(list(rankings.values()), gallery.unit) if row.study_id not in _studies(said)
+    ]
+    verdicts = _verdicts(leg, likely, limit - len(said))
+    rows = fuse_with_text(said, list(rankings.values()), gallery.unit, verdicts)
     took_ms = (time.perf_counter() - start) * 1000
     rows = rows[:limit]
     asked = ", ".join(f"{'no ' if unit.denied else ''}{unit.name}" for unit in query.units)
@@ -89,6 +94,28 @@ def fuse_legs(
         places=tuple(places({"text": said, **legs}, rows, gallery.unit)),
         explanation=(text, *_how(rankings, with_text=True)),
     )
+
+
+def _studies(rows: Sequence[Neighbour]) -> set[int]:
+    return {row.study_id for row in rows}
+
+
+def _verdicts(leg: TextLeg, likely: Sequence[Neighbour], missing: int) -> dict[int, float]:
+    """Ask what the reports of the likeliest say: of as many that enough do not say the contrary.
+
+    Args:
+        leg: of the question.
+        likely: what latents found, best first; the text leg has not returned it.
+        missing: how many rows the text leg fell short of.
+    """
+    verdicts: dict[int, float] = {}
+    start, block, left = 0, _LIKELIEST, missing
+    while start < len(likely) and (start == 0 or left > 0):
+        asked = likely[start : start + block]
+        verdicts |= leg.verdicts(_studies(asked))
+        left -= sum(verdicts.get(row.study_id, 0.0) >= 0 for row in asked)
+        start, block = start + block, 2 * block
+    return verdicts | {row.study_id: -1.0 for row in likely[start:]}
 
 
 def _how(rankings: Mapping[LatentKind, Sequence[Neighbour]], *, with_text: bool) -> tuple[str, ...]:

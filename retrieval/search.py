@@ -22,7 +22,7 @@ from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
 from retrieval.neighbours import Gallery, Latent, Unit
 from retrieval.planner import EngineChoice, EngineName, Ranking, nearest
 from retrieval.records import CollectionInfo
-from retrieval.schema import embedding
+from retrieval.schema import Report, embedding
 from retrieval.snapshot_files import Snapshot
 from retrieval.sources import volume_sources
 from retrieval.text_query import parse
@@ -224,7 +224,7 @@ def _answer(
     fused = fuse_legs(connection, gallery, {**rankings}, said, options.limit)
     if not fused.neighbours:
         refuse_unknown_values(connection, options.filters)
-        if not latent_kinds(connection, info.id):
+        if not (latent_kinds(connection, info.id) or _has_reports(connection)):
             raise _empty(info)
     shown = [neighbour.volume_id for neighbour in fused.neighbours if neighbour.volume_id is not None]
     sources = volume_sources(connection, shown, key)
@@ -288,6 +288,10 @@ def latent_kinds(connection: Connection, collection_id: int) -> tuple[LatentKind
 
 def _searches_text(question: Question, options: SearchOptions) -> bool:
     return question.kind == "report" and bool(question.words) and (not options.legs or "text" in options.legs)
+
+
+def _has_reports(connection: Connection) -> bool:
+    return bool(connection.scalar(select(select(Report.id).exists())))
 
 
 def _empty(info: CollectionInfo) -> SearchError:
