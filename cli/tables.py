@@ -152,13 +152,22 @@ def _case(hit: "Hit") -> Group:
         lines.append(Text(source, style="dim"))
     if hit.shared_labels:
         lines.append(Text(f"shares {', '.join(hit.shared_labels)}", style="cyan"))
+    if hit.missing_labels:
+        lines.append(Text(f"lacks {', '.join(hit.missing_labels)}"))
     others = ", ".join(label for label in hit.labels if label not in hit.shared_labels)
     if others:
         lines.append(Text(f"also {others}" if hit.shared_labels else others))
+    if len(hit.legs) > 1:
+        lines.append(Text(_places(hit), style="dim"))
     saying = _saying(hit)
     if saying:
         lines.append(Text(f"“{saying}”", style="italic"))
     return Group(*lines)
+
+
+def _places(hit: "Hit") -> str:
+    """Say which rank a hit has in each leg: "text 1, report 14, volume –"."""
+    return ", ".join(f"{leg} {place.rank if place else '–'}" for leg, place in hit.legs.items())
 
 
 def _saying(hit: "Hit") -> str:

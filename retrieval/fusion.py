@@ -8,7 +8,7 @@ leg's `match` decides first, in steps of 0.01, and latents order the reports of 
 the cases without a report.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ TEXT_WEIGHT = 0.992
 
 LegName = Literal["text", "report", "volume"]
 _Key = tuple[int, int | None]
+_Scored = tuple[Neighbour, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def fuse(rankings: Sequence[Sequence[Neighbour]], unit: Unit) -> list[Neighbour]
     """
     if len(rankings) == 1:
         return list(rankings[0])
-    return _ranked(_reciprocal(rankings, unit))
+    return _ranked(_reciprocal(rankings, unit).values())
 
 
 def fuse_with_text(
@@ -79,24 +80,22 @@ def fuse_with_text(
         Best first, ties by name.
     """
     latents = _reciprocal(rankings, unit)
-    fused: dict[_Key, Neighbour] = {}
+    fused: list[_Scored] = []
     for neighbour in text:
-        other = latents.pop(_key(neighbour, unit), None)
-        share = 0.0 if other is None else other.score
-        joined = (  # the reconstruction that latents found, the report that says it
-            neighbour if other is None else _joined(replace(other, report_id=neighbour.report_id), neighbour)
-        )
-        fused[_key(neighbour, unit)] = replace(joined, score=_score(neighbour.score, share))
-    against = {}
-    for key, neighbour in latents.items():
+        other, share = latents.pop(_key(neighbour, unit), (neighbour, 0.0))
+        # the reconstruction that latents found, the report that says it
+        joined = _joined(replace(other, report_id=neighbour.report_id), neighbour)
+        fused.append((joined, _score(neighbour.score, share)))
+    against: list[_Scored] = []
+    for neighbour, share in latents.values():
         match = verdicts.get(neighbour.study_id, 0.0)
-        if match < 0:
-            against[key] = neighbour
-        else:
-            fused[key] = replace(neighbour, score=_score(match, neighbour.score))
+        (against if match < 0 else fused).append((neighbour, _score(max(0.0, match), share)))
     last = [replace(neighbour, score=0.0) for neighbour in _ranked(against)]
     ordered = [*_ranked(fused), *last]
-    return [replace(neighbour, rank=rank) for rank, neighbour in enumerate(ordered, start=1)]
+    return [
+        neighbour if neighbour.rank == rank else replace(neighbour, rank=rank)
+        for rank, neighbour in enumerate(ordered, start=1)
+    ]
 
 
 def places(
@@ -121,23 +120,23 @@ def _score(match: float, latents: float) -> float:
     return TEXT_WEIGHT * match + (1 - TEXT_WEIGHT) * latents
 
 
-def _reciprocal(rankings: Sequence[Sequence[Neighbour]], unit: Unit) -> dict[_Key, Neighbour]:
-    fused: dict[_Key, Neighbour] = {}
+def _reciprocal(rankings: Sequence[Sequence[Neighbour]], unit: Unit) -> dict[_Key, _Scored]:
+    fused: dict[_Key, _Scored] = {}
     for ranking in rankings:
         for neighbour in ranking:
             share = (_RANK_OFFSET + 1) / (_RANK_OFFSET + neighbour.rank) / len(rankings)
-            known = fused.get(_key(neighbour, unit))
-            fused[_key(neighbour, unit)] = (
-                replace(neighbour, score=share)
-                if known is None
-                else replace(_joined(known, neighbour), score=known.score + share)
-            )
+            key = _key(neighbour, unit)
+            if key in fused:
+                known, score = fused[key]
+                fused[key] = (_joined(known, neighbour), score + share)
+            else:
+                fused[key] = (neighbour, share)
     return fused
 
 
-def _ranked(fused: Mapping[_Key, Neighbour]) -> list[Neighbour]:
-    ordered = sorted(fused.values(), key=lambda neighbour: neighbour.order)
-    return [replace(neighbour, rank=rank) for rank, neighbour in enumerate(ordered, start=1)]
+def _ranked(fused: Iterable[_Scored]) -> list[Neighbour]:
+    ordered = sorted(fused, key=lambda row: (-row[1], *row[0].order[1:]))
+    return [replace(row, rank=rank, score=score) for rank, (row, score) in enumerate(ordered, start=1)]
 
 
 def _joined(known: Neighbour, other: Neighbour) -> Neighbour:

@@ -6,6 +6,7 @@ PostgreSQL's.
 """
 
 import re
+import unicodedata
 
 _JOINED = re.compile(  # "peri-bronchial" is written with and without its hyphen
     r"\b(peri|inter|intra|micro|macro|hydro|hemo|haemo|pneumo|hepato|spleno|cardio|broncho|tracheo|athero|fibro"
@@ -51,12 +52,15 @@ _WORD = re.compile(r"\d+(?:\.\d+)?(?:x\d+(?:\.\d+)?)*(?=[^\w]|$|mm\b|cm\b)|[^\W_
 
 
 def plain_words(text: str) -> tuple[str, ...]:
-    """Return the words of a text, in order: lower case, American spelling, no sign but a decimal's point.
+    """Return the words of a text, in order: lower case, American spelling, no accent, no sign but
+    a decimal's point.
 
     Forms that snowball keeps apart though they say one thing ("calcified" and "calcification", "septum" and
     "septal") become one.
     """
-    lowered = _JOINED.sub(r"\1", text.lower().replace("’", "'"))
+    decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
+    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
+    lowered = _JOINED.sub(r"\1", plain)
     spaced = re.sub(r"[-‐–—/_]", " ", lowered)
     for found, written in _SPELLINGS:
         spaced = found.sub(written, spaced)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from encoders.abnormalities import ABNORMALITIES
 from retrieval.cases import Report
-from retrieval.negation import is_denial
+from retrieval.negation import is_denial, split_by_polarity
+from retrieval.plain_words import plain_words
 from retrieval.sentences import SECTIONS, split_report, split_text
 from tests.shared import shared_file
 
@@ -156,6 +157,57 @@ def test_a_sentence_that_only_denies_is_marked(sentence: str) -> None:
 )
 def test_a_sentence_that_affirms_or_leaves_open_is_not_a_denial(sentence: str) -> None:
     assert not is_denial(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "affirmed", "hedged", "denied"),
+    [
+        ("Nodule without calcification.", "nodule", "", "without calcification."),
+        ("No effusion, but atelectasis is seen.", "but atelectasis is seen.", "", "no effusion,"),
+        ("Pericardial effusion-thickening was not observed.", "", "", "whole"),
+        ("Trachea, both main bronchi are open.", "whole", "", ""),
+        ("The nodule is no longer seen.", "", "", "whole"),
+        ("The effusion has regressed completely.", "", "", "whole"),
+        ("The effusion has regressed.", "whole", "", ""),
+        ("There may be a nodule.", "", "whole", ""),
+        ("A mosaic pattern (small airway disease?).", "a mosaic pattern .", "(small airway disease?)", ""),
+        ("No pneumothorax, mild cardiomegaly.", "mild cardiomegaly.", "", "no pneumothorax"),
+        ("No mild or moderate effusion.", "", "", "whole"),
+        ("Pneumonia cannot be excluded.", "", "whole", ""),
+        ("No significant change in the nodule.", "whole", "", ""),
+    ],
+)
+def test_a_sentence_is_split_into_what_it_affirms_leaves_open_and_denies(
+    sentence: str, affirmed: str, hedged: str, denied: str
+) -> None:
+    said = split_by_polarity(sentence)
+    expected = (part.replace("whole", sentence.lower()) for part in (affirmed, hedged, denied))
+    assert tuple(re.sub(r"^[ ,]+", "", part) for part in (said.affirmed, said.hedged, said.denied)) == tuple(
+        re.sub(r"^[ ,]+", "", part) for part in expected
+    )
+
+
+@given(st.text(alphabet="abno ,;.()?-without", max_size=120))
+def test_polarity_loses_no_word(text: str) -> None:
+    said = split_by_polarity(text)
+    parts = f"{said.affirmed} {said.hedged} {said.denied}"
+    assert sorted(re.findall(r"\w+", parts)) == sorted(re.findall(r"\w+", text.lower()))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Peri-bronchial thickening, nodule/mass", "peribronchial thickening nodule mass"),
+        ("Oedema of the oesophagus, visualised", "edema of the esophagus visualized"),
+        ("Calcified plaques; calcifications", "calcification plaques calcification"),
+        ("Ground-glass and groundglass", "ground glass and ground glass"),
+        ("1.5 mm, 5mm, 5x4 cm", "1.5 mm 5 mm 5x4 cm"),
+        ("Aorta.The heart", "aorta the heart"),
+        ("İnfiltrasyon, café", "infiltrasyon cafe"),
+    ],
+)
+def test_text_becomes_words_that_can_be_compared(text: str, words: str) -> None:
+    assert " ".join(plain_words(text)) == words
 
 
 def test_denials_in_real_reports_agree_with_a_reader() -> None:
