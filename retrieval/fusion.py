@@ -3,7 +3,7 @@
 Volume latents and report latents lie apart in the space they share (the modality gap), so a cosine with one
 kind says nothing beside a cosine with the other; ranks do: they are fused by reciprocal rank. What a report
 says in words is another matter: it is right or wrong whatever a latent says, and a plain third vote would let
-an encoder that knows nothing of the case put noise before it (docs/search.md has the figures). So the text
+an encoder that knows nothing of the case put noise before it (docs/search.md has figures). So the text
 leg's `match` decides first, in steps of 0.01, and latents order the reports of one step, the silent ones and
 the cases without a report.
 """

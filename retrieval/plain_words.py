@@ -54,8 +54,8 @@ _WORD = re.compile(r"\d+(?:\.\d+)?(?:x\d+(?:\.\d+)?)*(?=[^\w]|$|mm\b|cm\b)|[^\W_
 def plain_words(text: str) -> tuple[str, ...]:
     """Return the words of a text, in order: lower case, American spelling, without accents or signs.
 
-    A decimal keeps its point. Forms that snowball keeps apart though they say one thing ("calcified" and "calcification", "septum" and
-    "septal") become one.
+    A decimal keeps its point. Forms that snowball keeps apart though they say one thing ("calcified" and
+    "calcification", "septum" and "septal") become one.
     """
     decomposed = unicodedata.normalize("NFKD", text.lower().replace("’", "'"))
     plain = "".join(character for character in decomposed if not unicodedata.combining(character))
