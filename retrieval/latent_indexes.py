@@ -28,7 +28,9 @@ if TYPE_CHECKING:  # it brings the readers of volumes, which a search does witho
 LatentKind = Literal["volume", "report"]
 KINDS: tuple[LatentKind, ...] = ("volume", "report")
 
-_LOCK = 0x63740001  # with the collection's id: whoever builds its indexes holds this advisory lock
+BUILD_LOCK = 0x63740001
+"""With a collection's id: whoever builds its indexes holds this advisory lock."""
+
 _PATIENCE_S = 60.0  # what other sessions' transactions may take before a build gives up
 _POLL_S = 1.0
 _MAX_BUILD_BYTES = 2 << 30
@@ -102,7 +104,7 @@ def build_hnsw(
 
 def _state(connection: Connection, info: CollectionInfo, kind: LatentKind) -> HnswState:
     row = connection.execute(
-        text(_STATE), {"name": hnsw_name(info.id, kind), "lock": _LOCK, "collection": info.id}
+        text(_STATE), {"name": hnsw_name(info.id, kind), "lock": BUILD_LOCK, "collection": info.id}
     ).one_or_none()
     if row is None:
         return HnswState(state="missing")
@@ -115,7 +117,7 @@ def _state(connection: Connection, info: CollectionInfo, kind: LatentKind) -> Hn
 
 def _is_ours(session: psycopg.Connection[Any], info: CollectionInfo) -> bool:
     """Take the collection's lock if it is free; waiting in line would be a transaction a build waits for."""
-    taken = session.execute("SELECT pg_try_advisory_lock(%s, %s)", (_LOCK, info.id)).fetchone()
+    taken = session.execute("SELECT pg_try_advisory_lock(%s, %s)", (BUILD_LOCK, info.id)).fetchone()
     return taken == (True,)
 
 

@@ -50,7 +50,13 @@ def tend_collection(
     with _noted(undone, f"statistics of {info.name} are not up to date"):
         vacuum(engine, info, progress)
     with _noted(undone, f"{info.name} has no complete HNSW index"):
-        build_hnsw(engine, info, progress, kinds=_kinds_worth_an_index(engine, info))
+        kinds = _kinds_worth_an_index(engine, info)
+        built = build_hnsw(engine, info, progress, kinds=kinds)
+        if any(built[kind].state != "ready" for kind in kinds):
+            undone.append(
+                f"another process is building the HNSW index of {info.name}, or was killed while the server "
+                "goes on with it: ctsearch db status shows how far it is"
+            )
     if faiss is not None or is_installed():
         with _noted(undone, f"the snapshot of {info.name} is not up to date"):
             refresh_snapshot(engine, info, progress, faiss=faiss, behind_share=behind_share)

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from retrieval.latent_indexes import LatentKind, hnsw_states
+from retrieval.latent_indexes import BUILD_LOCK, LatentKind, hnsw_states
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
 from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
@@ -82,6 +82,16 @@ def test_what_cannot_be_done_is_said_and_nothing_is_raised(
     engine.dispose()
     *_, undone = tend_collection(engine, info, Told())
     assert undone.startswith("default has no complete HNSW index: the database may only be read ")
+
+
+def test_an_index_that_another_process_builds_is_left_to_it_and_said(
+    engine: Engine, connection: psycopg.Connection
+) -> None:
+    info = load(engine, HNSW_FROM_ROWS)
+    connection.execute("SELECT pg_advisory_lock(%s, %s)", [BUILD_LOCK, info.id])
+    [said] = tend_collection(engine, info, Told())
+    assert said.startswith("another process is building the HNSW index of default")
+    connection.close()
 
 
 def test_a_snapshot_is_built_and_renewed_when_it_lacks_too_many_rows(engine: Engine) -> None:
