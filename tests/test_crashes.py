@@ -25,7 +25,7 @@ from retrieval.snapshot_files import LOCK, UnusableSnapshotError, read_manifest
 from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 from tests.crashing import BATCH, DIM, Forge, latent_of
-from tests.small_archive import unit
+from tests.small_archive import fill, study, unit
 
 KILLS = int(os.environ.get("CTSEARCH_CRASHES", "10"))
 SEED = 3  # of the moments at which is killed
@@ -154,6 +154,38 @@ def test_a_server_that_is_killed_has_what_was_committed(own_engine: Engine, tmp_
             check_archive(own_engine, committed, number)
     finally:
         forge.end()
+
+
+def test_a_transaction_number_that_a_killed_server_forgot_hides_no_latent(
+    own_engine: Engine, tmp_path: Path
+) -> None:
+    """Numbers of aborted transactions that no log on disk holds come again after a crash."""
+    info = fill(own_engine, [study("a")], volumes={"a_1": latent_of("a_1")}, dim=DIM)
+    with own_engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("ALTER SYSTEM SET wal_writer_delay = '10s'"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    forgotten = numbers_aborted(own_engine, 20)
+    Snapshots(own_engine).build(info)
+    for pid in processes(own_engine, EmbeddedServer(tmp_path / "own")):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    own_engine.dispose()
+    fill(own_engine, [study("b")], volumes={"b_1": latent_of("b_1")}, dim=DIM)
+    with own_engine.connect() as connection:
+        written = connection.execute(text("SELECT max(written_by::text::bigint) FROM embedding")).scalar_one()
+    assert written > forgotten
+    numbers_aborted(own_engine, 40)  # or the snapshot would be seen to know what is still to come
+    options = SearchOptions(engine="faiss", unit="volume")
+    [answer] = CaseSearch(own_engine).search_by_latents(latent_of("b_1"), options)
+    assert [hit.volume for hit in answer.hits] == ["b_1", "a_1"]
+
+
+def numbers_aborted(engine: Engine, count: int) -> int:
+    """Roll transactions back, and return the last one's number."""
+    for _ in range(count):
+        with engine.connect() as connection:
+            last = connection.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+    return int(last)
 
 
 def processes(engine: Engine, server: EmbeddedServer) -> list[int]:
