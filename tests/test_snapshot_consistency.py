@@ -64,6 +64,25 @@ def test_what_was_deleted_since_is_not_found_and_its_place_is_taken(archive) -> 
     archive.finds(gone)
 
 
+def test_what_is_said_of_a_case_since_the_snapshot_decides_whether_it_matches(archive) -> None:
+    asked = archive.latents["s07_1"]
+
+    def found(**options) -> list[tuple[str, str | None]]:
+        wanted = SearchOptions(unit="volume", engine="faiss", **options)
+        [answer] = CaseSearch(archive.engine).search_by_latents(asked, wanted)
+        assert answer.engine == "faiss"
+        return [(hit.study, hit.volume) for hit in answer.hits]
+
+    emphysema = Filters(labels=("Emphysema",))
+    assert found(filters=emphysema) == []
+    Store(archive.engine).save_cases([study("s07", labels={"Emphysema": True})])
+    assert found(filters=emphysema)[0] == ("s07", "s07_1")
+    assert {name for name, _ in found(filters=emphysema)} == {"s07"}
+    Store(archive.engine).save_cases([study("moved", volumes=("s07_1",))])  # it was another scan's
+    assert found(k=1) == [("moved", "s07_1")]
+    assert found(filters=emphysema) == [("s07", "s07_2")]
+
+
 def test_hits_are_found_however_much_of_what_is_nearest_was_deleted(engine: Engine) -> None:
     """More rows than are proposed at first lie nearest, and all of them are gone."""
     near = [unit([1, 0.001 * number, 0, 0]) for number in range(300)]

@@ -296,6 +296,27 @@ def test_a_patient_who_is_removed_leaves_the_files_of_snapshots(archive) -> None
     assert [path.name for path in archive.folder.iterdir()] == [LOCK]
 
 
+def test_a_build_that_read_a_patient_before_the_removal_does_not_keep_them(archive) -> None:
+    latent = archive.latents["s07_1"].astype("<f4").tobytes()
+    has_read, may_go_on = threading.Event(), threading.Event()
+
+    def wait(_done: int, _total: int) -> None:
+        has_read.set()
+        may_go_on.wait(60)
+
+    builder = threading.Thread(target=lambda: Snapshots(archive.engine).build(archive.info, progress=wait))
+    remover = threading.Thread(target=lambda: CaseSearch(archive.engine).remove_patient("patient of s07"))
+    builder.start()
+    assert has_read.wait(60)
+    remover.start()
+    may_go_on.set()
+    builder.join()
+    remover.join()
+    assert all(latent not in path.read_bytes() for path in archive.folder.iterdir())
+    archive.latents = {name: one for name, one in archive.latents.items() if not name.startswith("s07")}
+    archive.finds(query())
+
+
 def test_a_collection_that_is_dropped_leaves_no_snapshot(archive) -> None:
     CaseSearch(archive.engine).drop_collection("default")
     assert [path.name for path in archive.folder.iterdir()] == [LOCK]
