@@ -68,7 +68,7 @@ def fuse_with_text(
 
     score = 0.992 match + 0.008 l, with l the reciprocal-rank mean of the latents' rankings as in `fuse`; 1.0
     is a report that says all of it word for word and comes first in every other ranking. A case whose report
-    says the contrary has score 0 and comes after all others.
+    says the contrary has score 0 and comes after all others. Without latents, the text's ranking stays.
 
     Args:
         text: neighbours with `match` as score.
@@ -79,6 +79,8 @@ def fuse_with_text(
     Returns:
         Best first, ties by name.
     """
+    if not rankings:
+        return list(text)
     latents = _reciprocal(rankings, unit)
     fused: list[_Scored] = []
     for neighbour in text:
