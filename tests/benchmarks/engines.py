@@ -39,6 +39,7 @@ class Cell:
     engine: str
     exact: bool
     recall: float  # of studies, against brute force
+    min_ms: float
     p50_ms: float
     p95_ms: float
     bare_ms: float  # median
@@ -79,6 +80,7 @@ def search_cell(
         engine=name,
         exact=all(answer.exact for answer in answers),
         recall=_recall(found, truth),
+        min_ms=_ms(taken, 0),
         p50_ms=_ms(taken, 50),
         p95_ms=_ms(taken, 95),
         bare_ms=_ms(bare_taken, 50),

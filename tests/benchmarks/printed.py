@@ -43,7 +43,7 @@ def _searches(cells: Sequence[Cell], rows: int) -> str:
         f"Search of {rows:,} volumes: ten studies for a stored case, filters resolved, hits fetched",
         f"budget of auto: recall at least {SEARCH_RECALL}, p50 at most {budget or '-'} ms",
         "",
-        "engine           exact  recall@10   p50 ms   p95 ms  bare ms  bare recall  ratio  budget",
+        "engine           exact  recall@10  min ms  p50 ms  p95 ms  bare ms  bare recall  ratio  budget",
     ]
     mine = [cell for cell in cells if cell.rows == rows]
     for name in dict.fromkeys(cell.filter for cell in mine):
@@ -54,7 +54,8 @@ def _searches(cells: Sequence[Cell], rows: int) -> str:
             verdict = ("met" if is_met else "MISSED") if cell.engine == "auto" and budget else ""
             lines.append(
                 f"{cell.engine:<16} {'yes' if cell.exact else 'no':<5} {cell.recall:>10.3f} "
-                f"{cell.p50_ms:>8.1f} {cell.p95_ms:>8.1f} {cell.bare_ms:>8.1f} {cell.bare_recall:>12.3f} "
+                f"{cell.min_ms:>7.1f} {cell.p50_ms:>7.1f} {cell.p95_ms:>7.1f} {cell.bare_ms:>8.1f} "
+                f"{cell.bare_recall:>12.3f} "
                 f"{cell.p50_ms / cell.bare_ms:>6.1f}  {verdict}".rstrip()
             )
     return "\n".join(lines)
