@@ -1,6 +1,6 @@
 """Which sentences of a hit's report say what the question asks, or speak against it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import reduce
 from operator import add
 
@@ -20,13 +20,13 @@ _NEAR = 0.3  # of all the words that tell findings apart, beside a unit's 1
 
 
 def matched_sentences(
-    connection: Connection, report_ids: Iterable[int], query: TextQuery
+    connection: Connection, report_ids: Collection[int], query: TextQuery
 ) -> dict[int, tuple[str, ...]]:
     """Return at most two sentences for each report, best first; reports that say nothing of it are left out.
 
     A sentence that denies what the question affirms (or the reverse) is shown only where no other matches.
     """
-    if not query.units:
+    if not query.units or not report_ids:
         return {}
     says = _sum(_said(unit, against=False) for unit in query.units)
     opposes = _sum(_said(unit, against=True) for unit in query.units)

@@ -242,6 +242,7 @@ def _wordings(connection: Connection) -> Sequence[_Wording]:
     return _WORDINGS
 
 
+@cache  # a question by a case names its findings each time
 def _parts(wording: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     pieces = wording.split()
     return (
