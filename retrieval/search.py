@@ -25,13 +25,13 @@ from retrieval.records import CollectionInfo
 from retrieval.schema import Report, embedding
 from retrieval.snapshot_files import Snapshot
 from retrieval.sources import volume_sources
-from retrieval.text_query import parse
+from retrieval.text_query import TextQuery, parse
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
 Exclusion = Literal["same-study", "same-patient", "none"]
-_UNKNOWN_WORDS = "no report has any word of the question: latents alone rank the cases"
+_UNKNOWN_WORDS = "no report has any word of the question"
 _MOST_ROWS = 2**31  # more than any archive holds, and still a number that Postgres takes
 
 
@@ -245,9 +245,15 @@ def _answer(
         took_ms=0.0,
         hits=hits,
         explanation=(*(query.notes if said else ()), *_explanation(legs, gallery), *fused.explanation),
-        warnings=(_UNKNOWN_WORDS,) if said is not None and not said.units else (),
+        warnings=_warnings(said, rankings),
         opened=sum(source.is_sealed for source in sources.values()),
     )
+
+
+def _warnings(said: TextQuery | None, rankings: Mapping[LatentKind, object]) -> tuple[str, ...]:
+    if said is None or said.units:
+        return ()
+    return (f"{_UNKNOWN_WORDS}{': latents alone rank the cases' if rankings else ''}",)
 
 
 def _explanation(legs: Mapping[LatentKind, Ranking], gallery: Gallery) -> tuple[str, ...]:
