@@ -3,6 +3,8 @@
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from retrieval.schema import partition_name
+
 
 def rows_newer(
     connection: Connection, collection_id: int, pg_snapshot: str, *, up_to: int | None = None
@@ -25,6 +27,25 @@ def is_of_this_past(connection: Connection, pg_snapshot: str) -> bool:
     return bool(connection.execute(text(_PAST), {"snapshot": pg_snapshot}).scalar_one())
 
 
+def table_file(connection: Connection, collection_id: int) -> int:
+    """Return which file PostgreSQL keeps a collection's latents in: another one after they were restored.
+
+    From a dump they bring the numbers of the transactions that wrote them, which a snapshot may know.
+    """
+    values = {"table": partition_name(collection_id)}
+    return int(connection.execute(text(_TABLE_FILE), values).scalar() or 0)
+
+
+def number_anew(connection: Connection, collection_id: int) -> None:
+    """Say that this transaction wrote what a dump of another server brought with numbers yet to come.
+
+    No snapshot would hold it before this server has come to these numbers, and each would seem far behind.
+    """
+    values = {"collection": collection_id}
+    if connection.execute(text(_FROM_ELSEWHERE), values).scalar_one():
+        connection.execute(text(_NUMBER_ANEW), values)
+
+
 _SEEN = """
 SELECT pg_snapshot_xmax(CAST(:snapshot AS pg_snapshot)) <= pg_snapshot_xmax(pg_current_snapshot())
     AND NOT EXISTS (
@@ -45,3 +66,9 @@ SELECT count(*) FROM (
     LIMIT :up_to
 )
 """
+
+_TABLE_FILE = "SELECT pg_relation_filenode(to_regclass(:table))"
+
+_YET_TO_COME = "collection_id = :collection AND written_by >= pg_snapshot_xmax(pg_current_snapshot())"
+_FROM_ELSEWHERE = f"SELECT EXISTS (SELECT FROM embedding WHERE {_YET_TO_COME})"  # noqa: S608 - a constant
+_NUMBER_ANEW = f"UPDATE embedding SET written_by = pg_current_xact_id() WHERE {_YET_TO_COME}"  # noqa: S608

@@ -65,6 +65,7 @@ class Manifest:
     preprocessing_digest: str
     latent_dim: int
     pg_snapshot: str  # what the transaction that read the latents saw
+    table_file: int  # of PostgreSQL, in which they were
     kind: IndexKind  # what was asked for
     built_at: datetime
     parts: Mapping[LatentKind, PartFiles]

@@ -26,7 +26,7 @@ from retrieval.latent_copy import latent_blocks
 from retrieval.named_cases import LatentKind
 from retrieval.postgres_errors import database_errors
 from retrieval.records import CollectionInfo
-from retrieval.snapshot_age import is_of_this_past, rows_newer
+from retrieval.snapshot_age import is_of_this_past, number_anew, rows_newer, table_file
 from retrieval.snapshot_files import (
     LOCK,
     Manifest,
@@ -251,9 +251,11 @@ class Snapshots:
         return self.load(info)
 
     def _write(self, info: CollectionInfo, folder: Path, kind: IndexKind, progress: Progress | None) -> None:
+        with database_errors(), self.engine.begin() as connection:
+            number_anew(connection, info.id)
         with self._reading() as connection:
             pg_snapshot = connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one()
-            total = _rows_up_to(connection, info, None)
+            file, total = table_file(connection, info.id), _rows_up_to(connection, info, None)
             check_room(folder, total * info.latent_dim * np.dtype(np.float32).itemsize)
             parts = {
                 item: part
@@ -269,6 +271,7 @@ class Snapshots:
             preprocessing_digest=info.preprocessing_digest,
             latent_dim=info.latent_dim,
             pg_snapshot=pg_snapshot,
+            table_file=file,
             kind=kind,
             built_at=datetime.now(UTC),
             parts={item: save_part(folder, item, part) for item, part in parts.items()},
@@ -299,8 +302,8 @@ class Snapshots:
     def _is_outdated(self, info: CollectionInfo, manifest: Manifest) -> bool:
         """Whether a snapshot should be renewed; asked of the database now and then, not by every search.
 
-        It should where it lies far behind, and where it knows transactions that are still to come: the
-        server's disk was put back to an earlier day, and the numbers that it knows come again.
+        It should where it lies far behind; where it knows transactions that are still to come, because the
+        server's disk was put back to an earlier day; and where latents were restored from a dump.
         """
         near, since = self._near.get(info.id, ("", 0.0))
         if near == manifest.pg_snapshot and time.monotonic() - since < _ASKED_AGAIN_S:
@@ -308,6 +311,7 @@ class Snapshots:
         bearable = max(_BEHIND_ROWS, int(_BEHIND_SHARE * manifest.count))
         with self._reading() as connection:
             is_known = is_of_this_past(connection, manifest.pg_snapshot)
+            is_known &= table_file(connection, info.id) == manifest.table_file
             newer = rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1)
         if is_known and newer <= bearable:
             self._near[info.id] = (manifest.pg_snapshot, time.monotonic())
@@ -319,7 +323,7 @@ class Snapshots:
         folder = self.folder(info)
         lock = FileLock(folder / LOCK, timeout=-1 if wait else 0, thread_local=False)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # latents are of patients
             lock.acquire()
         except Timeout:
             raise

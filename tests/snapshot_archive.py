@@ -10,7 +10,7 @@ from sqlalchemy import Engine, text
 from retrieval.records import CollectionInfo, EmbeddingRow
 from retrieval.search import SearchOptions
 from retrieval.service import CaseSearch
-from retrieval.snapshots import Snapshots
+from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
 from tests.small_archive import fill, study, unit
 
 DIM = 8
@@ -63,6 +63,13 @@ def made(engine: Engine, seed: int = 0) -> Archive:
     reports = {case.study: unit(rng.normal(size=DIM)) for case in cases}
     cases = [replace(case, reports=study(case.study, findings="A nodule.").reports) for case in cases]
     return Archive(engine, fill(engine, cases, volumes=latents, reports=reports, dim=DIM), latents)
+
+
+def made_large(engine: Engine) -> Archive:
+    """As many latents as a snapshot is made for unasked."""
+    latents = dict(zip(map("v{}".format, range(FAISS_FROM_ROWS)), latents_of(FAISS_FROM_ROWS), strict=True))
+    info = fill(engine, [study("s", volumes=list(latents))], volumes=latents, dim=DIM)
+    return Archive(engine, info, latents)
 
 
 def latents_of(count: int, seed: int = 5) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Snapshots on disk: what is wrong with them is noticed, what was removed is gone, no room is no failure."""
 
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from sqlalchemy import Engine
 
 from retrieval.postgres import open_engine
 from retrieval.postgres_server import EmbeddedServer
+from retrieval.schema import partition_name
 from retrieval.search import SearchOptions
 from retrieval.service import CaseSearch
 from retrieval.snapshot_files import (
@@ -32,7 +32,7 @@ from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
 from retrieval.store import Store
 from tests.conftest import TEMPLATE
 from tests.small_archive import fill, study
-from tests.snapshot_archive import DIM, STUDIES, Archive, latents_of, made, query
+from tests.snapshot_archive import DIM, STUDIES, Archive, latents_of, made, made_large, query
 
 
 @pytest.fixture
@@ -45,10 +45,7 @@ def archive(engine: Engine) -> Archive:
 
 @pytest.fixture
 def large(engine: Engine) -> Archive:
-    """As many latents as a snapshot is made for unasked."""
-    latents = dict(zip(map("v{}".format, range(FAISS_FROM_ROWS)), latents_of(FAISS_FROM_ROWS), strict=True))
-    info = fill(engine, [study("s", volumes=list(latents))], volumes=latents, dim=DIM)
-    return Archive(engine, info, latents)
+    return made_large(engine)
 
 
 # Snapshots that may not be trusted
@@ -178,6 +175,34 @@ def test_a_snapshot_from_after_the_server_was_put_back_is_built_again(archive) -
     assert read_manifest(archive.folder).pg_snapshot != "999999999:999999999:"
 
 
+def test_latents_restored_from_a_dump_are_not_taken_for_those_of_the_snapshot(archive, connection) -> None:
+    """They bring the numbers of transactions that the snapshot knows, and are not what it holds."""
+    latents, table = dict(archive.latents), partition_name(archive.info.id)
+    connection.execute(f"CREATE TABLE dump AS SELECT * FROM {table}")
+    Store(archive.engine).save_embeddings(archive.info, [archive.row("s07_1", -query())])
+    Snapshots(archive.engine).build(archive.info)
+    with connection.transaction():
+        connection.execute(f"TRUNCATE {table}")
+        connection.execute(f"INSERT INTO {table} SELECT * FROM dump")
+    archive.latents, before = latents, read_manifest(archive.folder)
+    [answer] = CaseSearch(archive.engine).search_by_latents(
+        latents["s07_1"], SearchOptions(k=1, unit="volume", engine="faiss")
+    )
+    assert answer.hits[0].volume == "s07_1"
+    assert read_manifest(archive.folder) != before
+    archive.finds(query())
+
+
+def test_latents_from_another_server_are_in_the_next_snapshot(archive, connection) -> None:
+    """Their transactions are yet to come here; left so, they would be newer than any snapshot."""
+    connection.execute("UPDATE embedding SET written_by = '99999999'")
+    archive.finds(query())
+    Snapshots(archive.engine).build(archive.info)
+    with archive.engine.connect() as reading:
+        assert Snapshots(archive.engine).state(reading, archive.info).behind == 0
+    archive.finds(query())
+
+
 # Building, replacing, deleting
 
 
@@ -237,6 +262,8 @@ def test_a_snapshot_that_is_replaced_while_it_is_loaded_is_loaded_as_it_is_then(
 
 
 BUILD = """
+from encoders.errors import ConfigError, StorageError
+from retrieval.faiss_collection import open_faiss
 from retrieval.postgres import open_engine
 from retrieval.snapshots import Snapshots
 from retrieval.store import Store
@@ -336,41 +363,3 @@ def test_a_snapshot_is_renewed_when_too_much_is_newer(large) -> None:
     assert renewed is not None
     assert renewed.manifest.count == FAISS_FROM_ROWS + 10_001
     assert Snapshots(large.engine).required(large.info).manifest == renewed.manifest
-
-
-# Where it cannot be written
-
-
-@pytest.fixture
-def full_disk() -> Iterator[Callable[[], None]]:
-    """Files end at 16 KB until the function that is yielded is called: the index no longer fits."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (16 << 10, hard))
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_leaves_the_answer_to_postgres_and_no_litter(large, request) -> None:
-    make_room = request.getfixturevalue("full_disk")
-    service = CaseSearch(large.engine)
-    for _ in range(2):
-        [answer] = service.search_by_latents(query(), SearchOptions(k=5))
-        assert (answer.engine, answer.exact, len(answer.hits)) == ("pgvector", True, 1)
-    assert {path.name for path in large.folder.iterdir()} <= {LOCK}
-    make_room()
-    large.finds(query(), "faiss")
-
-
-@pytest.mark.parametrize("in_its_way", ["home", "home/snapshots"])
-def test_a_home_that_cannot_be_written_leaves_the_answer_to_postgres(
-    large, tmp_path: Path, in_its_way: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / in_its_way).parent.mkdir(exist_ok=True)
-    (tmp_path / in_its_way).write_bytes(b"a file")
-    large.finds(query(), "auto")
-    assert "PostgreSQL answers meanwhile" in caplog.text
-
-
-def test_a_lock_that_cannot_be_taken_leaves_the_answer_to_postgres(large) -> None:
-    (large.folder / LOCK).mkdir(parents=True)
-    large.finds(query(), "auto")
