@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
+    from retrieval.answers import Answer
     from retrieval.case_list import ListedCase
     from retrieval.collection_status import CollectionStatus
     from retrieval.hits import Hit
     from retrieval.latent_indexes import HnswState
     from retrieval.records import CollectionInfo
-    from retrieval.search import Answer
     from retrieval.snapshots import SnapshotState
     from retrieval.store_runs import RunStatus
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from encoders.config import VolumeGrid
 from encoders.errors import CtsearchError
+from retrieval.answers import Answer
 from retrieval.hits import Hit
 from retrieval.picture import Slices, Tile, draw_hits, take_slices
-from retrieval.search import Answer
 from retrieval.sources import SERIES_MARK
 
 MOST_TILES = 12

@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import ReportError, SearchError
 from encoders.reports import ReportSections
+from retrieval.answers import Question
 from retrieval.cases import Report, VolumeFile
 from retrieval.filters import LabelSource
 from retrieval.findings import abnormalities_in
@@ -18,7 +19,6 @@ from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
 from retrieval.negation import split_by_polarity
 from retrieval.neighbours import Latent
 from retrieval.records import CollectionInfo, storable
-from retrieval.search import Question
 from retrieval.sentences import split_text
 from retrieval.sources import volume_sources
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.errors import CheckpointError, ReportError, StorageError
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
+from retrieval.answers import Answer, Question, SearchOptions
 from retrieval.asked_collection import (
     asked_collection,
     check_preprocessing,
@@ -32,7 +33,7 @@ from retrieval.planner import EngineChoice
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo, Removed
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
-from retrieval.search import Answer, Question, SearchOptions, search_many
+from retrieval.search import search_many
 from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 
