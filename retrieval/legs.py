@@ -27,6 +27,7 @@ class Fused:
     neighbours: tuple[Neighbour, ...]
     places: tuple[dict[LegName, LegPlace | None], ...]
     explanation: tuple[str, ...]
+    exact: bool = True  # whether the text leg looked at every report that could come first
 
 
 def latents_asked(
@@ -89,10 +90,13 @@ def fuse_legs(
     rows = rows[:limit]
     asked = ", ".join(f"{'no ' if unit.denied else ''}{unit.name}" for unit in query.units)
     text = f"text: {len(said):,} rows whose reports say {asked}, or some of it, in {took_ms:.1f} ms"
+    if not leg.exact:
+        text += "; very many say it, so the best of a sample"
     return Fused(
         neighbours=tuple(rows),
         places=tuple(places({"text": said, **legs}, rows, gallery.unit)),
         explanation=(text, *_how(rankings, with_text=True)),
+        exact=leg.exact,
     )
 
 

@@ -168,7 +168,7 @@ def _answer(
         query=_query(question, options),
         collection=info.name,
         engine="faiss" if any(leg.engine == "faiss" for leg in legs.values()) else "pgvector",
-        exact=all(leg.exact for leg in legs.values()),
+        exact=fused.exact and all(leg.exact for leg in legs.values()),
         took_ms=0.0,
         hits=hits,
         explanation=(*(query.notes if said else ()), *_explanation(legs, gallery), *fused.explanation),

@@ -33,6 +33,7 @@ class TextLeg:
         counts = _counts(connection, query)
         self._weights = _weights(query, counts, counts.pop(_REPORTS, 0))
         self._common = max(counts.values(), default=0) >= ENOUGH
+        self.exact = True  # whether no report says it better than one that was ranked
 
     def rank(self, gallery: Gallery, limit: int) -> list[Neighbour]:
         """Rank the reports of a gallery by how much of the question they say.
@@ -81,6 +82,7 @@ class TextLeg:
             rows = self._first_of_studies(self._scored(of_reports=chosen), gallery, limit)
         else:
             rows = self._first_of_studies(self._scored(traces=False), gallery, limit)
+        self.exact = not self._common or len(rows) < limit
         return rows if len(rows) >= limit else self._first_of_studies(self._scored(), gallery, limit)
 
     def _scored(self, *, traces: bool = True, of_reports: list[int] | None = None) -> Subquery:

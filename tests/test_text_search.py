@@ -27,6 +27,7 @@ from retrieval.questions import from_text
 from retrieval.records import CollectionInfo
 from retrieval.search import Answer, SearchOptions, search
 from retrieval.sentences import split_text
+from retrieval.text_sql import ENOUGH
 from tests.conftest import TEMPLATE, address_of
 from tests.shared import shared_file
 from tests.small_archive import fill, study, unit
@@ -296,6 +297,23 @@ def test_the_text_leg_alone_needs_no_latent_and_keeps_filters(engine) -> None:
     assert studies(found(archive, "bronchiectasis", legs=("text",), filters=within)) == "b"
     by_volume = found(archive, "bronchiectasis", legs=("text",), unit="volume")
     assert [hit.volume for hit in by_volume] == ["a_1", "a_2", "b_1", "b_2", "c_1", "c_2"]
+
+
+def test_where_very_many_say_it_a_sample_answers_and_a_filter_still_finds_the_only_one(engine) -> None:
+    cases = [
+        study(f"s{number:04}", findings="A nodule in the lung.", split="valid" if number == 1500 else "train")
+        for number in range(ENOUGH + 200)
+    ]
+    info = fill(engine, cases, volumes={"s0000_1": [1, 0, 0, 0]})
+    question = from_text(None, "lung nodule")
+    with engine.connect() as connection:
+        many = search(connection, info, question, SearchOptions(legs=("text",)))
+        one = search(
+            connection, info, question, SearchOptions(legs=("text",), filters=Filters(split="valid"))
+        )
+    assert (len(many.hits), many.exact) == (10, False)
+    assert any("a sample" in line for line in many.explanation)
+    assert ([hit.study for hit in one.hits], one.exact) == (["s1500"], True)
 
 
 def test_a_changed_report_is_found_by_its_new_words_alone(engine, connection: psycopg.Connection) -> None:
