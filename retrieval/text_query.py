@@ -291,21 +291,27 @@ def _finding_unit(connection: Connection, finding: Finding, denied: bool) -> Uni
     return Unit(name=finding.name, denied=denied, terms=(term,))
 
 
+_ANY_OF: dict[tuple[str, ...], str] = {}  # by wordings: a question by a case asks for its findings each time
+
+
 def any_of(connection: Connection, wordings: Sequence[str]) -> str:
     """Return a tsquery that matches a sentence with any of the wordings.
 
     One that holds all words of a shorter one is left out: the shorter decides, and the lookup is quicker.
     """
+    if (known := _ANY_OF.get(tuple(wordings))) is not None:
+        return known
     stem_of = stems(connection, _vocabulary())
     parts = [
         (frozenset(stem_of[word] for word in words), frozenset(stem_of[word] for word in barred))
         for words, barred in map(_parts, wordings)
     ]
     shortest = [part for part in dict.fromkeys(parts) if not any(other < part[0] for other, _ in parts)]
-    return " | ".join(
+    _ANY_OF[tuple(wordings)] = " | ".join(
         f"({' & '.join([*map(quoted, sorted(words)), *(f'!{quoted(stem)}' for stem in sorted(barred))])})"
         for words, barred in shortest
     )
+    return _ANY_OF[tuple(wordings)]
 
 
 def _word_units(tokens: Sequence[_Token], taken: set[int], *, denied: bool) -> list[Unit]:
