@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from encoders.encoder import Encoder
 
 DEFAULT_COLLECTION = "default"
-_FIELDS = (
-    "id",
-    "name",
-    "encoder",
-    "encoder_digest",
-    "preprocessing_digest",
-    "latent_dim",
-    "created_at",
+_COLLECTIONS = select(
+    Collection.id,
+    Collection.name,
+    Collection.encoder,
+    Collection.encoder_digest,
+    Collection.preprocessing_digest,
+    Collection.latent_dim,
+    Collection.created_at,
 )
 
 
@@ -32,8 +32,7 @@ def asked_collection(connection: Connection, name: str | None) -> CollectionInfo
     Raises:
         SearchError: there is none of that name, or no telling which is meant.
     """
-    columns = [getattr(Collection, field) for field in _FIELDS]
-    found = {row["name"]: row for row in connection.execute(select(*columns)).mappings()}
+    found = {row["name"]: row for row in connection.execute(_COLLECTIONS).mappings()}
     chosen = choose_collection(list(found), name)
     return CollectionInfo(**found[chosen]) if chosen in found else collection_named(connection, chosen)
 

@@ -18,7 +18,6 @@ from retrieval.named_cases import LatentKind
 from retrieval.neighbours import Gallery, Latent, Neighbour
 from retrieval.row_sets import Newer
 from retrieval.schema import partition_name
-from retrieval.snapshot_age import rows_newer
 from retrieval.snapshot_files import Part, Snapshot
 
 Latents = NDArray[np.float32]
@@ -43,21 +42,30 @@ def nearest_in_snapshot(
     queries_QL: Latents,
     limit: int,
     snapshot: Snapshot,
+    *,
+    has_newer: bool,
 ) -> list[Nearest]:
     """Search a snapshot in memory, and in PostgreSQL what is newer.
 
     Args:
-        connection: in a transaction that sees whatever the snapshot holds; see `snapshot_age.is_seen`.
+        connection: in a transaction that sees whatever the snapshot holds; see `snapshot_age`.
         galleries: what each query may find, of one collection and with the same filters.
         kind: of latents.
         queries_QL: (Q, L).
         limit: how many at most; fewer come back only where fewer match.
         snapshot: of the collection.
+        has_newer: whether the transaction sees latents that the snapshot does not hold.
 
     Returns:
         One answer a query.
     """
-    searched = _Searched.of(connection, galleries[0], kind, snapshot)
+    part = snapshot.parts.get(kind)
+    searched = _Searched(
+        part=part,
+        among_N=None if part is None else matching_rows(connection, galleries[0].filters, kind, part),
+        seen_in=snapshot.manifest.pg_snapshot,
+        has_newer=has_newer,
+    )
     proposed = searched.propose(queries_QL, rows_at_first(limit))
     return [
         _confirmed(connection, gallery, kind, query_L, limit, searched, proposals)
@@ -116,18 +124,6 @@ class _Searched:
     among_N: NDArray[np.bool_] | None  # None: all of them
     seen_in: str
     has_newer: bool
-
-    @classmethod
-    def of(
-        cls, connection: Connection, gallery: Gallery, kind: LatentKind, snapshot: Snapshot
-    ) -> "_Searched":
-        part, seen_in = snapshot.parts.get(kind), snapshot.manifest.pg_snapshot
-        return cls(
-            part=part,
-            among_N=None if part is None else matching_rows(connection, gallery.filters, kind, part),
-            seen_in=seen_in,
-            has_newer=rows_newer(connection, gallery.collection_id, seen_in, up_to=1) > 0,
-        )
 
     @property
     def exact(self) -> bool:

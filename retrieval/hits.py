@@ -8,10 +8,10 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
-from retrieval.filters import LabelSource, effective_labels
+from retrieval.filters import LABEL_PRECEDENCE, LabelSource, effective_labels
 from retrieval.fusion import LegName, LegPlace
 from retrieval.matched_sentences import matched_sentences
-from retrieval.neighbours import Neighbour, among
+from retrieval.neighbours import Neighbour, listed
 from retrieval.schema import Label, Patient, Report, Study, Volume
 from retrieval.sources import Source
 from retrieval.text_query import TextQuery
@@ -124,9 +124,8 @@ def _known_labels(
     connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
 ) -> dict[int, dict[str, bool]]:
     """Return what is known of each study's findings: whether they are there."""
-    rows = effective_labels(label_source).where(among(Label.study_id, study_ids))
     known: dict[int, dict[str, bool]] = {}
-    for study_id, abnormality, there in connection.execute(rows):
+    for study_id, abnormality, there in connection.execute(_LABELS[label_source], {"ids": sorted(study_ids)}):
         known.setdefault(study_id, {})[abnormality] = there
     return known
 
@@ -157,25 +156,16 @@ def _source(source: Source | None) -> dict[str, str]:
 
 
 def _studies(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
-    rows = select(Study.id, Study.dataset, Study.split, Study.day, Patient.name.label("patient"))
-    joined = rows.join(Patient, Patient.id == Study.patient_id).where(among(Study.id, ids))
-    return {row["id"]: row for row in connection.execute(joined).mappings()}
+    return {row["id"]: row for row in connection.execute(_STUDIES, {"ids": sorted(ids)}).mappings()}
 
 
 def _volumes(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
-    columns = [getattr(Volume, name) for name in ACQUISITION]
-    rows = connection.execute(select(Volume.id, *columns).where(among(Volume.id, ids)))
-    return {row["id"]: row for row in rows.mappings()}
+    return {row["id"]: row for row in connection.execute(_VOLUMES, {"ids": sorted(ids)}).mappings()}
 
 
 def _reports(connection: Connection, study_ids: Collection[int]) -> dict[int, list[RowMapping]]:
-    rows = (
-        select(Report.id, Report.study_id, Report.findings, Report.impression)
-        .where(among(Report.study_id, study_ids))
-        .order_by(Report.study_id, Report.source_key.collate("C"))
-    )
     reports: dict[int, list[RowMapping]] = {}
-    for row in connection.execute(rows).mappings():
+    for row in connection.execute(_REPORTS, {"ids": sorted(study_ids)}).mappings():
         reports.setdefault(row["study_id"], []).append(row)
     return reports
 
@@ -184,3 +174,20 @@ def _report_shown(neighbour: Neighbour, reports: Sequence[RowMapping]) -> RowMap
     """The report that was found, or else the study's first."""
     found = [report for report in reports if report["id"] == neighbour.report_id]
     return next(iter(found or reports), None)
+
+
+# Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to answer it.
+_LABELS = {
+    source: effective_labels(source).where(listed(Label.study_id)) for source in (None, *LABEL_PRECEDENCE)
+}
+_STUDIES = (
+    select(Study.id, Study.dataset, Study.split, Study.day, Patient.name.label("patient"))
+    .join(Patient, Patient.id == Study.patient_id)
+    .where(listed(Study.id))
+)
+_VOLUMES = select(Volume.id, *(getattr(Volume, name) for name in ACQUISITION)).where(listed(Volume.id))
+_REPORTS = (
+    select(Report.id, Report.study_id, Report.findings, Report.impression)
+    .where(listed(Report.study_id))
+    .order_by(Report.study_id, Report.source_key.collate("C"))
+)

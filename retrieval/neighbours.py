@@ -53,6 +53,11 @@ class Neighbour:
         return (-self.score, self.study, self.dataset, self.study_id, self.volume or "")
 
 
+def listed(column: InstrumentedAttribute[Any] | ColumnElement[Any]) -> ColumnElement[bool]:
+    """`column` is one of the parameter `ids`, an array: for statements that are built once."""
+    return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+
+
 def among(column: InstrumentedAttribute[Any] | ColumnElement[Any], ids: Iterable[int]) -> ColumnElement[bool]:
     """`column` is one of `ids`, as one array parameter: Postgres takes no more than 65,535 of them."""
     return column == any_(bindparam(None, sorted(ids), type_=ARRAY(BigInteger)))

@@ -20,7 +20,7 @@ from retrieval.confirmation import nearest_of_all
 from retrieval.engines import Nearest, hnsw_is_ready, nearest_by_hnsw, nearest_in_snapshot
 from retrieval.named_cases import LatentKind
 from retrieval.neighbours import Gallery, Latent, Neighbour
-from retrieval.snapshot_age import is_seen
+from retrieval.snapshot_age import snapshot_age
 from retrieval.snapshot_files import Snapshot
 
 EngineName = Literal["faiss", "pgvector"]
@@ -66,10 +66,14 @@ def nearest(
     asked = list(zip(galleries, queries_QL, strict=True))
     if not asked:
         return []
-    if choice != "pgvector" and snapshot is not None and is_seen(connection, snapshot.manifest.pg_snapshot):
-        found = nearest_in_snapshot(connection, galleries, kind, queries_QL, limit, snapshot)
-        return [_ranking(each, "faiss") for each in found]
     filters, collection_id = galleries[0].filters, galleries[0].collection_id
+    if choice != "pgvector" and snapshot is not None:
+        age = snapshot_age(connection, collection_id, snapshot.manifest.pg_snapshot)
+        if age.is_seen:
+            found = nearest_in_snapshot(
+                connection, galleries, kind, queries_QL, limit, snapshot, has_newer=age.has_newer
+            )
+            return [_ranking(each, "faiss") for each in found]
     if not filters.is_set and hnsw_is_ready(connection, collection_id, kind):
         found = [nearest_by_hnsw(connection, gallery, kind, query_L, limit) for gallery, query_L in asked]
     else:

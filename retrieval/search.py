@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
@@ -206,15 +206,16 @@ def _check_latents(info: CollectionInfo, questions: Sequence[Question]) -> None:
             raise SearchError("the question's latent is not finite: check what it was made from")
 
 
+_LATENTS = select(embedding.c.collection_id).where(embedding.c.collection_id == bindparam("collection"))
+_HELD = select(
+    _LATENTS.where(embedding.c.volume_id.is_not(None)).exists(),
+    _LATENTS.where(embedding.c.report_id.is_not(None)).exists(),
+)
+
+
 def latent_kinds(connection: Connection, collection_id: int) -> tuple[LatentKind, ...]:
     """Return which kinds of latent a collection holds."""
-    mine = select(embedding.c.collection_id).where(embedding.c.collection_id == collection_id)
-    has_volumes, has_reports = connection.execute(
-        select(
-            mine.where(embedding.c.volume_id.is_not(None)).exists(),
-            mine.where(embedding.c.report_id.is_not(None)).exists(),
-        )
-    ).one()
+    has_volumes, has_reports = connection.execute(_HELD, {"collection": collection_id}).one()
     held: tuple[tuple[LatentKind, bool], ...] = (("volume", has_volumes), ("report", has_reports))
     return tuple(kind for kind, there in held if there)
 

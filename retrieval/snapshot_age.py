@@ -1,5 +1,7 @@
 """What a snapshot holds of what a transaction sees, asked of PostgreSQL by `pg_snapshot`."""
 
+from dataclasses import dataclass
+
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
@@ -14,12 +16,23 @@ def rows_newer(
     return int(connection.execute(text(_NEWER), values).scalar_one())
 
 
-def is_seen(connection: Connection, pg_snapshot: str) -> bool:
-    """Whether a transaction sees whatever a snapshot holds; not so if the snapshot was built after it began.
+@dataclass(frozen=True, slots=True)
+class SnapshotAge:
+    """What a transaction sees beside a snapshot."""
 
-    What such a transaction still sees and the snapshot no longer holds would be lost.
+    is_seen: bool  # all that it holds; not so if the snapshot was built after the transaction began
+    has_newer: bool  # latents that it does not hold
+
+
+def snapshot_age(connection: Connection, collection_id: int, pg_snapshot: str) -> SnapshotAge:
+    """Compare what this transaction sees of a collection with a snapshot.
+
+    One that does not see all of the snapshot must not use it: what it still sees and the snapshot no longer
+    holds would be lost.
     """
-    return bool(connection.execute(text(_SEEN), {"snapshot": pg_snapshot}).scalar_one())
+    values = {"collection": collection_id, "snapshot": pg_snapshot, "up_to": 1}
+    row = connection.execute(_AGE, values).one()
+    return SnapshotAge(row.is_seen, row.newer > 0)
 
 
 def is_of_this_past(connection: Connection, pg_snapshot: str) -> bool:
@@ -47,7 +60,7 @@ def number_anew(connection: Connection, collection_id: int) -> None:
 
 
 _SEEN = """
-SELECT pg_snapshot_xmax(CAST(:snapshot AS pg_snapshot)) <= pg_snapshot_xmax(pg_current_snapshot())
+pg_snapshot_xmax(CAST(:snapshot AS pg_snapshot)) <= pg_snapshot_xmax(pg_current_snapshot())
     AND NOT EXISTS (
         SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS running
         WHERE pg_visible_in_snapshot(running, CAST(:snapshot AS pg_snapshot))
@@ -72,3 +85,5 @@ _TABLE_FILE = "SELECT pg_relation_filenode(to_regclass(:table))"
 _YET_TO_COME = "collection_id = :collection AND written_by >= pg_snapshot_xmax(pg_current_snapshot())"
 _FROM_ELSEWHERE = f"SELECT EXISTS (SELECT FROM embedding WHERE {_YET_TO_COME})"  # noqa: S608 - a constant
 _NUMBER_ANEW = f"UPDATE embedding SET written_by = pg_current_xact_id() WHERE {_YET_TO_COME}"  # noqa: S608
+
+_AGE = text(f"SELECT {_SEEN} AS is_seen, ({_NEWER}) AS newer")

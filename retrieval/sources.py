@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
 from encoders.errors import ConfigError
-from retrieval.neighbours import among
+from retrieval.neighbours import among, listed
 from retrieval.schema import IdentityLink, SourceFile, Volume
 from retrieval.volume_names import without_ending
 
@@ -52,12 +52,7 @@ def volume_sources(
         volume_ids: of which volumes.
         key: opens sealed identities; without it, or with another archive's, they are left out.
     """
-    rows = (
-        select(Volume.id, Volume.name, Volume.study_id, SourceFile.uri)
-        .outerjoin(SourceFile, SourceFile.volume_id == Volume.id)
-        .where(among(Volume.id, volume_ids))
-    )
-    found = connection.execute(rows).all()
+    found = connection.execute(_FILES, {"ids": sorted(volume_ids)}).all()
     sealed = {study_id for _, _, study_id, uri in found if uri is None}
     identities = open_identities(connection, sealed, key)
     sources = {}
@@ -112,3 +107,10 @@ def _opened(key: "PseudonymKey", sealed: bytes) -> dict[str, Any] | None:
     except ConfigError:
         return None
     return identity if isinstance(identity, dict) else None
+
+
+_FILES = (
+    select(Volume.id, Volume.name, Volume.study_id, SourceFile.uri)
+    .outerjoin(SourceFile, SourceFile.volume_id == Volume.id)
+    .where(listed(Volume.id))
+)

@@ -105,7 +105,7 @@ def test_a_snapshot_that_is_newer_than_the_transaction_is_not_used(archive) -> N
         with archive.engine.begin() as other:
             store_removal.remove_study(other, "s07", "test")
         newer = Snapshots(archive.engine).build(archive.info)
-        [lost] = nearest_in_snapshot(connection, [gallery], "volume", asked[None], 1, newer)
+        [lost] = nearest_in_snapshot(connection, [gallery], "volume", asked[None], 1, newer, has_newer=False)
         assert lost.neighbours[0].volume != "s07_1"  # what would be answered
         [ranking] = nearest(connection, [gallery], "volume", asked[None], 1, choice="auto", snapshot=newer)
     assert (ranking.engine, ranking.neighbours[0].volume) == ("pgvector", "s07_1")
