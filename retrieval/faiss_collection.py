@@ -29,7 +29,7 @@ _THREADS = max(1, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity
 _HNSW_LINKS = 32
 _HNSW_BUILD = 128
 _HNSW_SEARCH = 128
-_LISTS_LOOKED_AT = 32
+_LISTS_LOOKED_AT = 4  # one in so many: of the first ten 32 of 868 lists kept .94, 128 .989, 256 .997
 _PQ_BITS = 8
 _GPU_AT_MOST = 2048  # rows that FAISS finds on a GPU
 _REFINED = 8  # how many times k the product quantiser proposes
@@ -154,12 +154,26 @@ class FaissCollection:
         _use_threads(min(len(query_QL), _THREADS))
         if among_N is None:
             index = self._on_gpu if self._on_gpu is not None and k <= _GPU_AT_MOST else self._index
-            parameters = _unfiltered(open_faiss(), self.kind, k)
+            parameters = self._unfiltered(k)
         else:
             bits = np.packbits(among_N, bitorder="little")  # alive until the search is over
             index, parameters = self._filtered(bits)
         score_QK, row_QK = index.search(query_QL, k, params=parameters)
         return Nearest(row_QK=row_QK, score_QK=score_QK)
+
+    def _unfiltered(self, k: int) -> Any:
+        """Return how the whole index is searched."""
+        faiss = open_faiss()
+        if self.kind == "flat":
+            return None
+        if self.kind == "hnsw":
+            return faiss.SearchParametersHNSW(efSearch=max(_HNSW_SEARCH, k))
+        index = faiss.downcast_index(self._index)
+        lists = index if self.kind == "ivf-fp16" else faiss.downcast_index(index.base_index)
+        part = faiss.SearchParametersIVF(nprobe=max(1, lists.nlist // _LISTS_LOOKED_AT))
+        if self.kind == "ivf-fp16":
+            return part
+        return faiss.IndexRefineSearchParameters(k_factor=_REFINED, base_index_params=part)
 
     def _filtered(self, bits: NDArray[np.uint8]) -> tuple[Any, Any]:
         """Return what is searched among the rows of a bitmap, all of them, and how."""
@@ -229,17 +243,6 @@ def _untrained(faiss: Any, latent_dim: int, count: int, kind: IndexKind) -> Any:
 def _codes(latent_dim: int) -> int:
     """How many codes a latent becomes: about one for 8 numbers, each of equally many numbers."""
     return max(codes for codes in range(1, max(1, latent_dim // 8) + 1) if latent_dim % codes == 0)
-
-
-def _unfiltered(faiss: Any, kind: IndexKind, k: int) -> Any:
-    if kind == "hnsw":
-        return faiss.SearchParametersHNSW(efSearch=max(_HNSW_SEARCH, k))
-    if kind == "ivf-fp16":
-        return faiss.SearchParametersIVF(nprobe=_LISTS_LOOKED_AT)
-    if kind == "pq-refine":
-        lists = faiss.SearchParametersIVF(nprobe=_LISTS_LOOKED_AT)
-        return faiss.IndexRefineSearchParameters(k_factor=_REFINED, base_index_params=lists)
-    return None
 
 
 def _on_gpu(index: Any) -> Any:

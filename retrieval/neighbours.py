@@ -6,10 +6,12 @@ depends on the order of insertion.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pgvector.sqlalchemy import VECTOR
 from sqlalchemy import ARRAY, BigInteger, ColumnElement, Select, Subquery, any_, bindparam, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
@@ -20,6 +22,7 @@ from retrieval.schema import Report, Study, Volume, embedding
 
 Unit = Literal["study", "volume"]
 Latent = NDArray[np.float32]
+_Item = type[Volume] | type[Report]
 _Found = Any  # a row with study_id, study, dataset, item_id, item and d, its distance
 
 
@@ -72,16 +75,8 @@ def nearest_volumes(connection: Connection, gallery: Gallery, query_L: Latent, l
         query_L: (L,), as long as the collection's latents; it need not be of unit length.
         limit: how many at most; fewer come back only where fewer match.
     """
-    distance = embedding.c.latent.max_inner_product(query_L)
-    within = volumes_within(gallery)
-    if gallery.unit == "study":
-        best = _closest_studies(distance, within, limit)
-        found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Volume)), limit)
-    else:
-        best = _closest(
-            select(embedding.c.study_id, embedding.c.volume_id, distance.label("d")), within, limit
-        )
-        found = list(connection.execute(_volume_rows(best, limit)))
+    rows = connection.execute(_statement(Volume, gallery), _parameters(gallery, query_L, limit))
+    found = _first_of_each_study(rows, limit) if gallery.unit == "study" else list(rows)
     return [
         Neighbour(
             study_id=row.study_id,
@@ -106,10 +101,8 @@ def nearest_reports(connection: Connection, gallery: Gallery, query_L: Latent, l
         query_L: (L,), as long as the collection's latents; it need not be of unit length.
         limit: how many at most; fewer come back only where fewer match.
     """
-    distance = embedding.c.latent.max_inner_product(query_L)
-    within = reports_within(gallery)
-    best = _closest_studies(distance, within, limit)
-    found = _first_of_each_study(connection.execute(_best_items(best, distance, within, Report)), limit)
+    rows = connection.execute(_statement(Report, gallery), _parameters(gallery, query_L, limit))
+    found = _first_of_each_study(rows, limit)
     volumes = matching_volumes(connection, gallery, [row.study_id for row in found])
     neighbours = [
         Neighbour(
@@ -145,26 +138,45 @@ def matching_volumes(
     return volumes
 
 
-def volumes_within(gallery: Gallery) -> list[ColumnElement[bool]]:
-    """Return what a gallery's latents of volumes fulfil."""
-    matching = select(Volume.id).where(*volume_conditions(gallery.filters))
-    on_volumes = [embedding.c.volume_id.in_(matching)] if gallery.filters.on_volumes else []
-    return _within(gallery, embedding.c.volume_id, on_volumes)
+def _statement(item: _Item, gallery: Gallery) -> Select[Any]:
+    """Return what ranks a gallery; for rows that were proposed it is built once and kept."""
+    if isinstance(gallery.rows, Proposed):
+        return _ranking_proposed(item, gallery.unit, gallery.rows.snapshot is not None)
+    return _ranking(item, gallery)
 
 
-def reports_within(gallery: Gallery) -> list[ColumnElement[bool]]:
-    """Return what a gallery's latents of reports fulfil: some volume of the study matches the filters."""
-    matching = select(Volume.study_id).where(*volume_conditions(gallery.filters))
-    on_volumes = [embedding.c.study_id.in_(matching)] if gallery.filters.on_volumes else []
-    return _within(gallery, embedding.c.report_id, on_volumes)
+@cache
+def _ranking_proposed(item: _Item, unit: Unit, in_snapshot: bool) -> Select[Any]:
+    rows = Proposed(item_ids=(), snapshot="" if in_snapshot else None)
+    return _ranking(item, Gallery(collection_id=0, filters=Filters(), unit=unit, rows=rows))
 
 
-def _within(
-    gallery: Gallery, item_id: ColumnElement[int], on_volumes: Sequence[ColumnElement[bool]]
-) -> list[ColumnElement[bool]]:
-    within = [embedding.c.collection_id == gallery.collection_id, item_id.is_not(None)]
-    if gallery.excluded_studies:
-        within.append(~among(embedding.c.study_id, gallery.excluded_studies))
+def _ranking(item: _Item, gallery: Gallery) -> Select[Any]:
+    distance = embedding.c.latent.max_inner_product(bindparam("query", type_=VECTOR))
+    within = _within(item, gallery)
+    if item is Report or gallery.unit == "study":
+        studies = select(embedding.c.study_id, func.min(distance).label("d")).group_by(embedding.c.study_id)
+        return _best_items(_closest(studies, within), distance, within, item)
+    volumes = select(embedding.c.study_id, embedding.c.volume_id, distance.label("d"))
+    return _volume_rows(_closest(volumes, within))
+
+
+def _parameters(gallery: Gallery, query_L: Latent, limit: int) -> dict[str, Any]:
+    rows = gallery.rows.parameters if isinstance(gallery.rows, Proposed) else {}
+    excluded = sorted(gallery.excluded_studies)
+    return {
+        "collection": gallery.collection_id,
+        "query": query_L,
+        "limit": limit,
+        "excluded": excluded,
+    } | rows
+
+
+def _within(item: _Item, gallery: Gallery) -> list[ColumnElement[bool]]:
+    """Return what a gallery's latents fulfil; of a report, that some volume of its study matches too."""
+    item_id = embedding.c.volume_id if item is Volume else embedding.c.report_id
+    excluded = embedding.c.study_id == any_(bindparam("excluded", type_=ARRAY(BigInteger)))
+    within = [embedding.c.collection_id == bindparam("collection"), item_id.is_not(None), ~excluded]
     if gallery.rows is not None:
         within += gallery.rows.conditions(item_id)
     if isinstance(gallery.rows, Proposed):
@@ -172,18 +184,15 @@ def _within(
     conditions = study_conditions(gallery.filters)
     if conditions:
         within.append(embedding.c.study_id.in_(select(Study.id).where(*conditions)))
-    return [*within, *on_volumes]
+    if gallery.filters.on_volumes:
+        here, there = (item_id, Volume.id) if item is Volume else (embedding.c.study_id, Volume.study_id)
+        within.append(here.in_(select(there).where(*volume_conditions(gallery.filters))))
+    return within
 
 
-def _closest_studies(
-    distance: ColumnElement[float], within: list[ColumnElement[bool]], limit: int
-) -> Subquery:
-    studies = select(embedding.c.study_id, func.min(distance).label("d")).group_by(embedding.c.study_id)
-    return _closest(studies, within, limit)
-
-
-def _closest(rows: Select[Any], within: list[ColumnElement[bool]], limit: int) -> Subquery:
+def _closest(rows: Select[Any], within: list[ColumnElement[bool]]) -> Subquery:
     """With ties, so that what is cut off is decided by name later, not by chance here."""
+    limit = bindparam("limit", type_=BigInteger)
     return rows.where(*within).order_by("d").fetch(limit, with_ties=True).subquery("closest")
 
 
@@ -191,7 +200,7 @@ def _best_items(
     closest: Subquery,
     distance: ColumnElement[float],
     within: list[ColumnElement[bool]],
-    item: type[Volume] | type[Report],
+    item: _Item,
 ) -> Select[Any]:
     """Join each of the closest studies with the item, or the items by name, that are so close."""
     item_id, name = (
@@ -228,7 +237,7 @@ def _first_of_each_study(rows: Iterable[_Found], limit: int) -> list[_Found]:
     return list(first.values())[:limit]
 
 
-def _volume_rows(closest: Subquery, limit: int) -> Select[Any]:
+def _volume_rows(closest: Subquery) -> Select[Any]:
     return (
         select(
             Study.id.label("study_id"),
@@ -248,7 +257,7 @@ def _volume_rows(closest: Subquery, limit: int) -> Select[Any]:
             Study.id,
             Volume.name.collate("C"),
         )
-        .limit(limit)
+        .limit(bindparam("limit", type_=BigInteger))
     )
 
 

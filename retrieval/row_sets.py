@@ -32,9 +32,14 @@ class Proposed:
     snapshot: str | None = None  # in which the engine read them; None where it reads the table itself
 
     def conditions(self, item_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
-        """What SQL says of them; `item_id` is embedding's volume_id or report_id."""
-        listed = item_id == any_(bindparam(None, list(self.item_ids), type_=ARRAY(BigInteger)))
-        return [listed] if self.snapshot is None else [listed, _in_snapshot(self.snapshot)]
+        """What SQL says of them, with `parameters`; `item_id` is embedding's volume_id or report_id."""
+        listed = item_id == any_(bindparam("proposed", type_=ARRAY(BigInteger)))
+        return [listed] if self.snapshot is None else [listed, _in_snapshot(bindparam("seen_in"))]
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        """The values in `conditions`, by name: a statement with them is built once."""
+        return {"proposed": list(self.item_ids), "seen_in": self.snapshot}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,14 +50,12 @@ class Newer:
 
     def conditions(self, _item_id: ColumnElement[int]) -> list[ColumnElement[bool]]:
         """What SQL says of them."""
-        oldest = func.pg_snapshot_xmin(_cast(self.snapshot), type_=TransactionId)
-        return [embedding.c.written_by >= oldest, not_(_in_snapshot(self.snapshot))]
+        oldest = func.pg_snapshot_xmin(cast(literal(self.snapshot), PgSnapshot), type_=TransactionId)
+        return [embedding.c.written_by >= oldest, not_(_in_snapshot(literal(self.snapshot)))]
 
 
-def _in_snapshot(snapshot: str) -> ColumnElement[bool]:
-    visible: ColumnElement[bool] = func.pg_visible_in_snapshot(embedding.c.written_by, _cast(snapshot))
+def _in_snapshot(snapshot: ColumnElement[str]) -> ColumnElement[bool]:
+    visible: ColumnElement[bool] = func.pg_visible_in_snapshot(
+        embedding.c.written_by, cast(snapshot, PgSnapshot)
+    )
     return visible
-
-
-def _cast(snapshot: str) -> ColumnElement[str]:
-    return cast(literal(snapshot), PgSnapshot)

@@ -101,6 +101,7 @@ class Volume(Base):
         UniqueConstraint("dataset", "name"),
         CheckConstraint("sex IN ('F', 'M')", name="sex"),
         Index(None, "study_id"),
+        Index(None, "sex", "age_years", postgresql_include=["id", "study_id", "manufacturer"]),
     )
 
     id: Mapped[Id]

@@ -53,9 +53,16 @@ def upgrade() -> None:
         )
     op.execute(MARK_EFFECTIVE.format(of_studies="study_id IS NOT NULL"))
     op.create_index("ix_embedding_written_by", "embedding", ["written_by"])
+    op.create_index(
+        "ix_volume_sex_age_years",
+        "volume",
+        ["sex", "age_years"],
+        postgresql_include=["id", "study_id", "manufacturer"],
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_volume_sex_age_years", "volume")
     op.drop_index("ix_embedding_written_by", "embedding")
     for event in ("insert", "delete"):
         op.execute(f"DROP TRIGGER label_effective_{event} ON label")
