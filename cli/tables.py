@@ -191,7 +191,7 @@ def _snapshot(state: "SnapshotState") -> tuple[Text, Text]:
         return Text("missing"), Text("")
     rows = "row" if state.behind == 1 else "rows"
     behind = f"{state.behind:,} {rows} behind" if state.behind else "current"
-    return Text(f"{state.kind}, {behind}"), Text(_size(state.size_bytes), style="dim")
+    return Text(f"{state.built}, {behind}"), Text(_size(state.size_bytes), style="dim")
 
 
 def _run(run: "RunStatus") -> str:

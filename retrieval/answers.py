@@ -87,4 +87,6 @@ class Answer:
             "exact": self.exact,
             "took_ms": round(self.took_ms, 3),
             "hits": [hit.to_json() for hit in self.hits],
+            "explanation": list(self.explanation),
+            "warnings": list(self.warnings),
         }

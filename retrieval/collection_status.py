@@ -47,6 +47,7 @@ class CollectionStatus:
         return {
             "state": "missing" if held.problem else "behind" if held.behind else "current",
             "kind": held.kind,
+            "built": held.built,
             "rows": held.count,
             "behind": held.behind,
             "size_bytes": held.size_bytes,

@@ -81,8 +81,11 @@ def fetch_hits(
         places: of each neighbour, where it stands in each leg.
     """
     study_ids = {neighbour.study_id for neighbour in neighbours}
-    studies = _studies(connection, study_ids)
     volumes = _volumes(connection, {n.volume_id for n in neighbours if n.volume_id is not None})
+    studies = {row["study_id"]: row for row in volumes.values()}
+    without_volume = study_ids - studies.keys()
+    if without_volume:
+        studies |= _studies(connection, without_volume)
     reports = _reports(connection, study_ids)
     known = _known_labels(connection, study_ids, label_source)
     shown = [_report_shown(neighbour, reports.get(neighbour.study_id, [])) for neighbour in neighbours]
@@ -156,7 +159,7 @@ def _source(source: Source | None) -> dict[str, str]:
 
 
 def _studies(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
-    return {row["id"]: row for row in connection.execute(_STUDIES, {"ids": sorted(ids)}).mappings()}
+    return {row["study_id"]: row for row in connection.execute(_STUDIES, {"ids": sorted(ids)}).mappings()}
 
 
 def _volumes(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
@@ -180,12 +183,20 @@ def _report_shown(neighbour: Neighbour, reports: Sequence[RowMapping]) -> RowMap
 _LABELS = {
     source: effective_labels(source).where(listed(Label.study_id)) for source in (None, *LABEL_PRECEDENCE)
 }
-_STUDIES = (
-    select(Study.id, Study.dataset, Study.split, Study.day, Patient.name.label("patient"))
-    .join(Patient, Patient.id == Study.patient_id)
-    .where(listed(Study.id))
+_STUDY = (
+    Study.id.label("study_id"),
+    Study.dataset,
+    Study.split,
+    Study.day,
+    Patient.name.label("patient"),
 )
-_VOLUMES = select(Volume.id, *(getattr(Volume, name) for name in ACQUISITION)).where(listed(Volume.id))
+_STUDIES = select(*_STUDY).join(Patient, Patient.id == Study.patient_id).where(listed(Study.id))
+_VOLUMES = (
+    select(Volume.id, *(getattr(Volume, name) for name in ACQUISITION), *_STUDY)
+    .join(Study, Study.id == Volume.study_id)
+    .join(Patient, Patient.id == Study.patient_id)
+    .where(listed(Volume.id))
+)
 _REPORTS = (
     select(Report.id, Report.study_id, Report.findings, Report.impression)
     .where(listed(Report.study_id))

@@ -81,9 +81,8 @@ def fuse_legs(
     start = time.perf_counter()
     leg = TextLeg(connection, query)
     said = leg.rank(gallery, limit + _DEEPER)
-    likely = [
-        row for row in fuse(list(rankings.values()), gallery.unit) if row.study_id not in _studies(said)
-    ]
+    known = _studies(said)
+    likely = [row for row in fuse(list(rankings.values()), gallery.unit) if row.study_id not in known]
     verdicts = _verdicts(leg, likely, limit - len(said))
     rows = fuse_with_text(said, list(rankings.values()), gallery.unit, verdicts)
     took_ms = (time.perf_counter() - start) * 1000

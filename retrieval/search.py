@@ -151,7 +151,7 @@ def _answer(
     fused = fuse_legs(connection, gallery, {**rankings}, said, options.limit)
     if not fused.neighbours:
         refuse_unknown_values(connection, options.filters)
-        if not (latent_kinds(connection, info.id) or _has_reports(connection)):
+        if not (latent_kinds(connection, info.id) or _has_reports_of_all(connection)):
             raise _empty(info)
     shown = [neighbour.volume_id for neighbour in fused.neighbours if neighbour.volume_id is not None]
     sources = volume_sources(connection, shown, key)
@@ -159,13 +159,13 @@ def _answer(
         connection,
         fused.neighbours,
         label_source=options.filters.label_source,
-        query_labels=question.labels,
+        query_labels=question.labels or query.labels,
         wanted=query,
         sources=sources,
         places=fused.places,
     )
     return Answer(
-        query=_query(question, options),
+        query=_query(replace(question, labels=question.labels or query.labels), options),
         collection=info.name,
         engine="faiss" if any(leg.engine == "faiss" for leg in legs.values()) else "pgvector",
         exact=fused.exact and all(leg.exact for leg in legs.values()),
@@ -189,7 +189,8 @@ def _explanation(legs: Mapping[LatentKind, Ranking], gallery: Gallery) -> tuple[
         for kind, leg in legs.items()
     ]
     if gallery.excluded_studies:
-        lines.append(f"{len(gallery.excluded_studies)} studies of the question's own case left out")
+        count = len(gallery.excluded_studies)
+        lines.append(f"{count} {'study' if count == 1 else 'studies'} of the question's own case left out")
     return tuple(lines)
 
 
@@ -224,8 +225,10 @@ def _searches_text(question: Question, options: SearchOptions) -> bool:
     return question.kind == "report" and bool(question.words) and (not options.legs or "text" in options.legs)
 
 
-def _has_reports(connection: Connection) -> bool:
-    return bool(connection.scalar(select(select(Report.id).exists())))
+def _has_reports_of_all(connection: Connection) -> bool:
+    """Whether there are reports of studies without any latent: they belong to every collection."""
+    has_latent = select(embedding.c.study_id).where(embedding.c.study_id == Report.study_id).exists()
+    return bool(connection.scalar(select(select(Report.id).where(~has_latent).exists())))
 
 
 def _empty(info: CollectionInfo) -> SearchError:
@@ -250,5 +253,7 @@ def _query(question: Question, options: SearchOptions) -> dict[str, Any]:
         "k": options.k,
         "unit": options.unit,
         "exclude": options.exclude,
+        "legs": list(options.legs),
+        "engine": options.engine,
         "filters": options.filters.to_json(),
     }

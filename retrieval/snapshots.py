@@ -60,7 +60,8 @@ Progress = Callable[[int, int], None]  # latents read, of how many
 class SnapshotState:
     """How a collection's snapshot stands beside its rows; `problem` says why there is none to use."""
 
-    kind: IndexKind | None = None
+    kind: IndexKind | None = None  # that was asked for
+    built: str | None = None  # that there is: flat where there were too few latents for another
     count: int = 0
     behind: int = 0  # rows that are newer
     size_bytes: int = 0
@@ -165,6 +166,7 @@ class Snapshots:
             return SnapshotState(problem=str(error))
         return SnapshotState(
             kind=manifest.kind,
+            built=" and ".join(sorted({part.kind for part in manifest.parts.values()})) or manifest.kind,
             count=manifest.count,
             behind=rows_newer(connection, info.id, manifest.pg_snapshot),
             size_bytes=manifest.size_bytes,

@@ -158,7 +158,9 @@ def export_collection(connection: Connection, name: str, path: Path) -> int:
     found = collection_named(connection, name)
     volume_ids, volume_NL = _latents(connection, found, "volume_id")
     if not len(volume_ids):
-        raise SearchError(f"the collection {name!r} has no latent of a volume, so there is nothing to export")
+        raise SearchError(
+            f"the collection {name!r} has no latent of a volume; `ctsearch index` puts them there"
+        )
     report_ids, report_ML = _latents(connection, found, "report_id")
     row_of_report = {int(report_id): row for row, report_id in enumerate(report_ids)}
     row_of_volume = {int(volume_id): row for row, volume_id in enumerate(volume_ids)}

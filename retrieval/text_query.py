@@ -130,8 +130,10 @@ _STEMS: dict[str, str] = {}
 
 
 def stems(connection: Connection, words: Iterable[str]) -> Mapping[str, str]:
-    """Return PostgreSQL's stem of each plain word; the same on every server, so asked once."""
-    unknown = sorted(set(words) - _STEMS.keys())
+    """Return PostgreSQL's stem of each plain word; those of the wordings are asked for once."""
+    wanted = set(words)
+    stem_of = {word: _STEMS[word] for word in wanted & _STEMS.keys()}
+    unknown = sorted(wanted - stem_of.keys())
     if unknown:
         rows = connection.execute(
             sql(
@@ -140,8 +142,9 @@ def stems(connection: Connection, words: Iterable[str]) -> Mapping[str, str]:
             ),
             {"words": unknown},
         )
-        _STEMS.update((word, stem or word) for word, stem in rows)
-    return _STEMS
+        stem_of |= {word: stem or word for word, stem in rows}
+        _STEMS.update({word: stem_of[word] for word in _vocabulary().intersection(unknown)})
+    return stem_of
 
 
 def quoted(stem: str, weight: str = "") -> str:
@@ -229,16 +232,15 @@ _WORDINGS: list[_Wording] = []
 def _wordings(connection: Connection) -> Sequence[_Wording]:
     if not _WORDINGS:
         stem_of = stems(connection, _vocabulary())
-        for finding in (*OTHERS, *EIGHTEEN):
-            for wording in finding.said_as:
-                words, barred = _parts(wording)
-                _WORDINGS.append(
-                    _Wording(
-                        finding,
-                        frozenset(stem_of[word] for word in words),
-                        frozenset(stem_of[word] for word in barred),
-                    )
-                )
+        _WORDINGS[:] = [  # at once: other threads may ask meanwhile
+            _Wording(
+                finding,
+                frozenset(stem_of[word] for word in words),
+                frozenset(stem_of[word] for word in barred),
+            )
+            for finding in (*OTHERS, *EIGHTEEN)
+            for words, barred in map(_parts, finding.said_as)
+        ]
     return _WORDINGS
 
 
