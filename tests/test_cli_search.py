@@ -119,7 +119,10 @@ def test_a_search_by_case_prints_one_document_with_every_key(hospital, ctsearch)
     ended = ctsearch("search", "--case", "a_1", "--json")
     assert (ended.code, ended.err) == (0, "")
     answer = ended.json
-    assert set(answer) == {"query", "collection", "engine", "exact", "took_ms", "hits"}
+    contract = {"query", "collection", "engine", "exact", "took_ms", "hits"}
+    assert set(answer) == contract | {"explanation", "warnings"}
+    assert answer["query"]["engine"] == "auto"
+    assert answer["warnings"] == []
     assert (answer["collection"], answer["engine"], answer["exact"]) == ("default", "pgvector", True)
     assert {hit["study"] for hit in answer["hits"]} == {"b", "c"}
     assert all(set(hit) == HIT_KEYS for hit in answer["hits"])
