@@ -16,6 +16,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 from encoders.abnormalities import ABNORMALITIES
+from encoders.errors import SearchError
 from retrieval.filters import Filters
 from retrieval.fusion import TEXT_WEIGHT, fuse_with_text
 from retrieval.hits import Hit
@@ -269,6 +270,19 @@ def test_misspelt_words_are_read_as_the_nearest_and_said_so(ward) -> None:
     answer = first_axis(ward, "plueral efusion")
     assert answer.hits[0].study == "a"
     assert "no report has the word 'plueral'; read as 'pleural'" in answer.explanation
+
+
+def test_a_misspelt_finding_is_one_that_the_question_has(ward) -> None:
+    answer = answered(ward, "plueral efusion", legs=("text",))
+    assert answer.query["labels"] == ["Pleural effusion"]
+
+
+def test_an_empty_collection_is_said_so_though_another_has_reports(ward) -> None:
+    engine, info = ward
+    bare = fill(engine, [study("a", findings="Pleural effusion.")], collection="bare")
+    with pytest.raises(SearchError, match="'bare' is empty"):
+        answered((engine, bare), "pleural effusion", legs=("text",))
+    assert answered((engine, info), "pleural effusion", legs=("text",)).hits
 
 
 def test_words_that_no_report_has_leave_the_answer_to_the_latents_and_warn(ward) -> None:
