@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from encoders.errors import SearchError
+from retrieval.engines import EngineName
 from retrieval.filters import Filters
 from retrieval.fusion import LegName
 from retrieval.hits import Hit
 from retrieval.named_cases import LatentKind, StoredCase
 from retrieval.neighbours import Latent, Unit
-from retrieval.planner import EngineChoice, EngineName
+from retrieval.planner import EngineChoice
 
 Exclusion = Literal["same-study", "same-patient", "none"]
 _MOST_ROWS = 2**31  # more than any archive holds, and still a number that Postgres takes

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection
 
-from retrieval.latent_indexes import HnswState, LatentKind, hnsw_states
+from retrieval.latent_indexes import HnswState, hnsw_states
+from retrieval.named_cases import LatentKind
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
 from retrieval.snapshots import Snapshots, SnapshotState

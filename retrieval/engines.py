@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,15 @@ _HNSW_SEARCH = 200  # candidates that the index keeps while it walks
 _HNSW_AT_MOST = 10_000  # rows asked of the index; who wants more is better served by all of them
 
 
+EngineName = Literal["faiss", "pgvector"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nearest:
-    """Neighbours of one question, best first, and how they were found."""
+class Ranking:
+    """Neighbours of one question by one kind of latent, best first, and how they were found."""
 
     neighbours: Sequence[Neighbour]
+    engine: EngineName
     exact: bool
     why: str
 
@@ -44,7 +49,7 @@ def nearest_in_snapshot(
     snapshot: Snapshot,
     *,
     has_newer: bool,
-) -> list[Nearest]:
+) -> list[Ranking]:
     """Search a snapshot in memory, and in PostgreSQL what is newer.
 
     Args:
@@ -82,7 +87,7 @@ def hnsw_is_ready(connection: Connection, collection_id: int, kind: LatentKind) 
 
 def nearest_by_hnsw(
     connection: Connection, gallery: Gallery, kind: LatentKind, query_L: Latent, limit: int
-) -> Nearest:
+) -> Ranking:
     """Search the collection's HNSW index, without filters; compare all where it gives too few.
 
     The index holds halves of the latents' precision; what it proposes is ranked by the latents themselves.
@@ -109,11 +114,22 @@ def nearest_by_hnsw(
             exact=False,
         )
         if len(found) >= limit:
-            return Nearest(neighbours=found, exact=False, why="no filter, so by the HNSW index of pgvector")
+            return Ranking(
+                neighbours=found,
+                engine="pgvector",
+                exact=False,
+                why="no filter, so by the HNSW index of pgvector",
+            )
+    why = "the HNSW index gives too few, so all latents compared by pgvector"
+    return compare_all(connection, gallery, kind, query_L, limit, why)
+
+
+def compare_all(
+    connection: Connection, gallery: Gallery, kind: LatentKind, query_L: Latent, limit: int, why: str
+) -> Ranking:
+    """Compare all latents that a gallery leaves, in PostgreSQL; `why` is told."""
     found = nearest_of_all(connection, gallery, kind, query_L, limit)
-    return Nearest(
-        neighbours=found, exact=True, why="the HNSW index gives too few, so all latents in pgvector"
-    )
+    return Ranking(neighbours=found, engine="pgvector", exact=True, why=why)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +182,7 @@ def _confirmed(
     limit: int,
     searched: _Searched,
     proposals: Proposals,
-) -> Nearest:
+) -> Ranking:
     found = confirm(
         connection,
         gallery,
@@ -182,9 +198,9 @@ def _confirmed(
         newer = replace(gallery, rows=Newer(snapshot=searched.seen_in))
         found = merged([found, nearest_of_all(connection, newer, kind, query_L, limit)], gallery, limit)
     if searched.exact or len(found) >= limit:
-        return Nearest(neighbours=found, exact=searched.exact, why=searched.why)
-    found = nearest_of_all(connection, gallery, kind, query_L, limit)
-    return Nearest(neighbours=found, exact=True, why=f"{searched.why}; too few, so all in pgvector")
+        return Ranking(neighbours=found, engine="faiss", exact=searched.exact, why=searched.why)
+    why = f"{searched.why}; too few, so all compared by pgvector"
+    return compare_all(connection, gallery, kind, query_L, limit, why)
 
 
 def _propose_by_hnsw(

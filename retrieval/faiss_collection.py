@@ -38,7 +38,7 @@ _LEARNS_FROM = 256 * _TRAINED_ON  # latents: with fewer there is nothing to gain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nearest:
+class NearestRows:
     """Rows by descending inner product with each query; -1 and -inf where there are no more."""
 
     row_QK: NDArray[np.int64]
@@ -138,7 +138,7 @@ class FaissCollection:
         """Whether the nearest rows are certainly among those that are returned."""
         return self.kind == "flat" or (filtered and self.kind in ("hnsw", "pq-refine"))
 
-    def nearest(self, query_QL: Latents, k: int, among_N: NDArray[np.bool_] | None = None) -> Nearest:
+    def nearest(self, query_QL: Latents, k: int, among_N: NDArray[np.bool_] | None = None) -> NearestRows:
         """Return the k rows nearest to each query.
 
         Args:
@@ -149,7 +149,7 @@ class FaissCollection:
         k = min(k, len(self) if among_N is None else int(among_N.sum()))
         if k == 0:
             empty = np.empty((len(query_QL), 0))
-            return Nearest(row_QK=empty.astype(np.int64), score_QK=empty.astype(np.float32))
+            return NearestRows(row_QK=empty.astype(np.int64), score_QK=empty.astype(np.float32))
         query_QL = np.ascontiguousarray(query_QL, np.float32)
         _use_threads(min(len(query_QL), _THREADS))
         if among_N is None:
@@ -159,7 +159,7 @@ class FaissCollection:
             bits = np.packbits(among_N, bitorder="little")  # alive until the search is over
             index, parameters = self._filtered(bits)
         score_QK, row_QK = index.search(query_QL, k, params=parameters)
-        return Nearest(row_QK=row_QK, score_QK=score_QK)
+        return NearestRows(row_QK=row_QK, score_QK=score_QK)
 
     def _unfiltered(self, k: int) -> Any:
         """Return how the whole index is searched."""

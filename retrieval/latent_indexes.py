@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection
 
 from encoders.errors import DatabaseError, SearchError
+from retrieval.named_cases import LATENT_KINDS, LatentKind
 from retrieval.postgres import database_parameters
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
@@ -25,8 +26,6 @@ from retrieval.sessions import own_session
 if TYPE_CHECKING:  # it brings the readers of volumes, which a search does without
     from retrieval.index_summary import IndexProgress
 
-LatentKind = Literal["volume", "report"]
-KINDS: tuple[LatentKind, ...] = ("volume", "report")
 
 BUILD_LOCK = 0x63740001
 """With a collection's id: whoever builds its indexes holds this advisory lock."""
@@ -61,7 +60,7 @@ def hnsw_states(connection: Connection, info: CollectionInfo) -> dict[LatentKind
 
     An invalid one is what a build leaves that was killed; searches ignore it and writers pay for it.
     """
-    return {kind: _state(connection, info, kind) for kind in KINDS}
+    return {kind: _state(connection, info, kind) for kind in LATENT_KINDS}
 
 
 def build_hnsw(
@@ -69,7 +68,7 @@ def build_hnsw(
     info: CollectionInfo,
     progress: "IndexProgress",
     *,
-    kinds: Sequence[LatentKind] = KINDS,
+    kinds: Sequence[LatentKind] = LATENT_KINDS,
     patience_s: float = _PATIENCE_S,
 ) -> dict[LatentKind, HnswState]:
     """Build the indexes that are missing or invalid; searches and writers go on meanwhile.

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from sqlalchemy import ColumnElement, Select, func, select
@@ -16,6 +16,7 @@ from retrieval.schema import Patient, Report, SourceFile, Study, Volume, embeddi
 from retrieval.volume_names import without_ending
 
 LatentKind = Literal["volume", "report"]
+LATENT_KINDS: tuple[LatentKind, ...] = get_args(LatentKind)
 
 _CASE: tuple[ColumnElement[Any], ...] = (
     Study.id.label("study_id"),

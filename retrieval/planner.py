@@ -8,7 +8,6 @@ Filters come first, always: one after an approximate search loses cases silently
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,25 +15,13 @@ from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
-from retrieval.confirmation import nearest_of_all
-from retrieval.engines import Nearest, hnsw_is_ready, nearest_by_hnsw, nearest_in_snapshot
+from retrieval.engines import Ranking, compare_all, hnsw_is_ready, nearest_by_hnsw, nearest_in_snapshot
 from retrieval.named_cases import LatentKind
-from retrieval.neighbours import Gallery, Latent, Neighbour
+from retrieval.neighbours import Gallery
 from retrieval.snapshot_age import snapshot_age
 from retrieval.snapshot_files import Snapshot
 
-EngineName = Literal["faiss", "pgvector"]
 EngineChoice = Literal["auto", "faiss", "pgvector"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ranking:
-    """Neighbours of one question by one kind of latent, best first."""
-
-    neighbours: tuple[Neighbour, ...]
-    engine: EngineName
-    exact: bool
-    why: str
 
 
 def nearest(
@@ -70,24 +57,10 @@ def nearest(
     if choice != "pgvector" and snapshot is not None:
         age = snapshot_age(connection, collection_id, snapshot.manifest.pg_snapshot)
         if age.is_seen:
-            found = nearest_in_snapshot(
+            return nearest_in_snapshot(
                 connection, galleries, kind, queries_QL, limit, snapshot, has_newer=age.has_newer
             )
-            return [_ranking(each, "faiss") for each in found]
     if not filters.is_set and hnsw_is_ready(connection, collection_id, kind):
-        found = [nearest_by_hnsw(connection, gallery, kind, query_L, limit) for gallery, query_L in asked]
-    else:
-        found = [_compare_all(connection, gallery, kind, query_L, limit) for gallery, query_L in asked]
-    return [_ranking(each, "pgvector") for each in found]
-
-
-def _compare_all(
-    connection: Connection, gallery: Gallery, kind: LatentKind, query_L: Latent, limit: int
-) -> Nearest:
-    found = nearest_of_all(connection, gallery, kind, query_L, limit)
-    matching = "all that match" if gallery.filters.is_set else "all"
-    return Nearest(neighbours=found, exact=True, why=f"{matching} compared by pgvector")
-
-
-def _ranking(found: Nearest, engine: EngineName) -> Ranking:
-    return Ranking(neighbours=tuple(found.neighbours), engine=engine, exact=found.exact, why=found.why)
+        return [nearest_by_hnsw(connection, gallery, kind, query_L, limit) for gallery, query_L in asked]
+    why = f"{'all that match' if filters.is_set else 'all'} compared by pgvector"
+    return [compare_all(connection, gallery, kind, query_L, limit, why) for gallery, query_L in asked]

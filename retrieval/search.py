@@ -15,13 +15,14 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
 from retrieval.answers import Answer, Exclusion, Question, SearchOptions
+from retrieval.engines import Ranking
 from retrieval.filters import refuse_unknown_values
 from retrieval.fusion import FUSION_DEPTH
 from retrieval.hits import fetch_hits
 from retrieval.legs import fuse_legs, latents_asked
 from retrieval.named_cases import LatentKind, StoredCase, studies_of_patients
 from retrieval.neighbours import Gallery
-from retrieval.planner import Ranking, nearest
+from retrieval.planner import nearest
 from retrieval.records import CollectionInfo
 from retrieval.schema import Report, embedding
 from retrieval.snapshot_files import Snapshot

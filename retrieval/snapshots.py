@@ -23,7 +23,7 @@ from encoders.errors import StorageError
 from retrieval.database_address import home
 from retrieval.faiss_collection import FaissCollection, IndexKind, is_installed, open_faiss
 from retrieval.latent_copy import latent_blocks
-from retrieval.named_cases import LatentKind
+from retrieval.named_cases import LATENT_KINDS, LatentKind
 from retrieval.postgres_errors import database_errors
 from retrieval.records import CollectionInfo
 from retrieval.snapshot_age import is_of_this_past, number_anew, rows_newer, table_file
@@ -48,7 +48,6 @@ FAISS_FROM_ROWS = 2_000
 """Latents from which a snapshot pays: PostgreSQL compares fewer with a question in a few milliseconds."""
 
 _BEHIND_ROWS, _BEHIND_SHARE = 10_000, 0.1  # renewed when more rows than either are newer
-_KINDS: tuple[LatentKind, ...] = ("volume", "report")
 _ASKED_AGAIN_S = 10.0  # how long "not far behind" is believed
 _LOADED_AGAIN = 5  # times, where others replace the snapshot meanwhile
 _GIVEN_UP_S = 60.0  # before a search tries again to write where there is no room
@@ -261,7 +260,7 @@ class Snapshots:
             check_room(folder, total * info.latent_dim * np.dtype(np.float32).itemsize)
             parts = {
                 item: part
-                for item in _KINDS
+                for item in LATENT_KINDS
                 if len((part := _read_part(connection, info, item, kind, _counted(progress, total))).latents)
             }
         self._flush_transactions()

@@ -12,7 +12,8 @@ from sqlalchemy.exc import DBAPIError
 from encoders.errors import CtsearchError
 from retrieval.faiss_collection import IndexKind, is_installed
 from retrieval.index_summary import IndexProgress
-from retrieval.latent_indexes import KINDS, LatentKind, build_hnsw
+from retrieval.latent_indexes import build_hnsw
+from retrieval.named_cases import LATENT_KINDS, LatentKind
 from retrieval.postgres_errors import first_line
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
@@ -119,7 +120,7 @@ def _changed(session: psycopg.Connection[Any], tables: list[str]) -> list[str]:
 
 
 def _kinds_worth_an_index(engine: Engine, info: CollectionInfo) -> list[LatentKind]:
-    return [kind for kind in KINDS if _has_rows(engine, info, HNSW_FROM_ROWS, kind)]
+    return [kind for kind in LATENT_KINDS if _has_rows(engine, info, HNSW_FROM_ROWS, kind)]
 
 
 def _has_rows(engine: Engine, info: CollectionInfo, rows: int, kind: LatentKind | None = None) -> bool:

@@ -12,7 +12,8 @@ from sqlalchemy import Engine, text
 
 from encoders.errors import DatabaseError, SearchError
 from retrieval import migrate
-from retrieval.latent_indexes import HnswState, LatentKind, build_hnsw, hnsw_name, hnsw_states
+from retrieval.latent_indexes import HnswState, build_hnsw, hnsw_name, hnsw_states
+from retrieval.named_cases import LatentKind
 from retrieval.records import CollectionInfo, EmbeddingRow
 from retrieval.schema import partition_name
 from retrieval.store import Store

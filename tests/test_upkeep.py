@@ -7,7 +7,8 @@ import psycopg
 import pytest
 from sqlalchemy import Engine
 
-from retrieval.latent_indexes import BUILD_LOCK, LatentKind, hnsw_states
+from retrieval.latent_indexes import BUILD_LOCK, hnsw_states
+from retrieval.named_cases import LatentKind
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
 from retrieval.snapshots import FAISS_FROM_ROWS, Snapshots
