@@ -63,6 +63,7 @@ class Question:
     origins: tuple[StoredCase, ...] = ()  # the stored cases that the question is
     labels: tuple[str, ...] = ()  # the findings that it has or names
     words: str = ""  # searched for in reports if `kind` is report; sentences of hits are shown by them
+    words_decide: bool = True  # before latents do; not so for a whole report, of which no other says it all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

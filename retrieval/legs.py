@@ -60,6 +60,8 @@ def fuse_legs(
     rankings: Mapping[LatentKind, Sequence[Neighbour]],
     query: TextQuery | None,
     limit: int,
+    *,
+    words_decide: bool = True,
 ) -> Fused:
     """Rank by text, if words are asked, and fuse with the rankings by latents.
 
@@ -69,6 +71,7 @@ def fuse_legs(
         rankings: by kind of latent.
         query: what the words ask for; None where they are not to be searched for.
         limit: how many rows.
+        words_decide: whether what reports say comes before what latents make likely, or is one vote of all.
     """
     legs: dict[LegName, Sequence[Neighbour]] = dict(rankings.items())
     if query is None or not query.units:
@@ -80,11 +83,15 @@ def fuse_legs(
         )
     start = time.perf_counter()
     leg = TextLeg(connection, query)
-    said = leg.rank(gallery, limit + _DEEPER)
-    known = _studies(said)
-    likely = [row for row in fuse(list(rankings.values()), gallery.unit) if row.study_id not in known]
-    verdicts = _verdicts(leg, likely, limit - len(said))
-    rows = fuse_with_text(said, list(rankings.values()), gallery.unit, verdicts)
+    if words_decide or not rankings:
+        said = leg.rank(gallery, limit + _DEEPER)
+        known = _studies(said)
+        likely = [row for row in fuse(list(rankings.values()), gallery.unit) if row.study_id not in known]
+        verdicts = _verdicts(leg, likely, limit - len(said))
+        rows = fuse_with_text(said, list(rankings.values()), gallery.unit, verdicts)
+    else:
+        said = leg.rank(gallery, max(limit, FUSION_DEPTH))
+        rows = fuse([said, *rankings.values()], gallery.unit)
     took_ms = (time.perf_counter() - start) * 1000
     rows = rows[:limit]
     asked = ", ".join(f"{'no ' if unit.denied else ''}{unit.name}" for unit in query.units)
@@ -94,7 +101,7 @@ def fuse_legs(
     return Fused(
         neighbours=tuple(rows),
         places=tuple(places({"text": said, **legs}, rows, gallery.unit)),
-        explanation=(text, *_how(rankings, with_text=True)),
+        explanation=(text, *_how(rankings, with_text=True, words_decide=words_decide)),
         exact=leg.exact,
     )
 
@@ -121,7 +128,11 @@ def _verdicts(leg: TextLeg, likely: Sequence[Neighbour], missing: int) -> dict[i
     return verdicts | {row.study_id: -1.0 for row in likely[start:]}
 
 
-def _how(rankings: Mapping[LatentKind, Sequence[Neighbour]], *, with_text: bool) -> tuple[str, ...]:
+def _how(
+    rankings: Mapping[LatentKind, Sequence[Neighbour]], *, with_text: bool, words_decide: bool = True
+) -> tuple[str, ...]:
+    if rankings and with_text and not words_decide:
+        return (f"text and latents fused by reciprocal rank over the first {FUSION_DEPTH:,} of each",)
     lines = []
     if len(rankings) > 1:
         lines.append(f"latents fused by reciprocal rank over the first {FUSION_DEPTH:,} of each")

@@ -176,6 +176,7 @@ def from_report(encoder: "Encoder | None", path: Path) -> Question:
         latent=None if encoder is None else _encode_text(encoder, sections),
         labels=_affirmed(words),
         words=words,
+        words_decide=False,
     )
 
 

@@ -149,7 +149,11 @@ def _answer(
     query = parse(connection, question.words)
     said = query if _searches_text(question, options) else None
     rankings = {kind: leg.neighbours for kind, leg in legs.items()}
-    fused = fuse_legs(connection, gallery, {**rankings}, said, options.limit)
+    if said is not None and not question.words_decide:
+        said = said.affirming()
+    fused = fuse_legs(
+        connection, gallery, {**rankings}, said, options.limit, words_decide=question.words_decide
+    )
     if not fused.neighbours:
         refuse_unknown_values(connection, options.filters)
         if not (latent_kinds(connection, info.id) or _has_reports_of_all(connection)):

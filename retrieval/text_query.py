@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 
@@ -63,6 +63,11 @@ class TextQuery:
     labels: tuple[str, ...] = ()  # of the 18, asked for
     absent_labels: tuple[str, ...] = ()  # of the 18, asked to be absent
     notes: tuple[str, ...] = field(default=())  # how unknown words were read
+
+    def affirming(self) -> "TextQuery":
+        """Return what is asked to be there: most of a report's sentences deny what nobody has."""
+        affirmed = tuple(unit for unit in self.units if not unit.denied)
+        return replace(self, units=affirmed) if affirmed else self
 
     @property
     def only_denies(self) -> bool:

@@ -272,6 +272,18 @@ def test_misspelt_words_are_read_as_the_nearest_and_said_so(ward) -> None:
     assert "no report has the word 'plueral'; read as 'pleural'" in answer.explanation
 
 
+def test_the_words_of_a_whole_report_are_one_vote_and_its_denials_none(ward) -> None:
+    engine, info = ward
+    words = "Pleural effusion is seen. No lymphadenopathy. No pneumothorax."
+    question = replace(from_text(None, words), latent=unit([1, 0, 0, 0]), words_decide=False)
+    with engine.connect() as connection:
+        answer = search(connection, info, question, SearchOptions())
+    score = {hit.study: hit.score for hit in answer.hits}
+    assert score["a"] == pytest.approx((61 / 61 + 61 / 65) / 2)  # first of the text, fifth of the volumes
+    assert score["b"] == pytest.approx(61 / 61 / 2)  # denies it, and is the first of the volumes
+    assert answer.hits[0].study == "a"
+
+
 def test_a_misspelt_finding_is_one_that_the_question_has(ward) -> None:
     answer = answered(ward, "plueral efusion", legs=("text",))
     assert answer.query["labels"] == ["Pleural effusion"]
