@@ -184,9 +184,7 @@ def test_started_by_root_it_runs_as_another_and_opens_no_folder_to_anybody(own_h
     accounts = Path("/etc/passwd").read_bytes()
     server = EmbeddedServer(own_home)
     server.connect().close()
-    processes = [process for process in Path("/proc").glob("[0-9]*") if _works_in(process, server)]
-    assert processes
-    owners = {process.stat().st_uid for process in processes}
+    owners = {_owner(process, server) for process in Path("/proc").glob("[0-9]*")} - {None}
     assert owners == {server.data.stat().st_uid}
     assert 0 not in owners
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in (closed, own_home, server.folder)] == [
@@ -195,11 +193,12 @@ def test_started_by_root_it_runs_as_another_and_opens_no_folder_to_anybody(own_h
     assert Path("/etc/passwd").read_bytes() == accounts
 
 
-def _works_in(process: Path, server: EmbeddedServer) -> bool:
+def _owner(process: Path, server: EmbeddedServer) -> int | None:
+    """The owner of one of the server's processes; None of any other, and of one that ends meanwhile."""
     try:
-        return (process / "cwd").samefile(server.data)
+        return process.stat().st_uid if (process / "cwd").samefile(server.data) else None
     except OSError:
-        return False
+        return None
 
 
 @as_root
