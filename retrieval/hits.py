@@ -8,8 +8,9 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
-from retrieval.filters import LABEL_PRECEDENCE, LabelSource, effective_labels
+from retrieval.filters import LABEL_PRECEDENCE, LabelSource, label_columns
 from retrieval.fusion import LegName, LegPlace
+from retrieval.label_bits import labels_of
 from retrieval.matched_sentences import matched_sentences
 from retrieval.neighbours import Neighbour, listed
 from retrieval.schema import Label, Patient, Report, Study, Volume
@@ -127,10 +128,10 @@ def _known_labels(
     connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
 ) -> dict[int, dict[str, bool]]:
     """Return what is known of each study's findings: whether they are there."""
-    known: dict[int, dict[str, bool]] = {}
-    for study_id, abnormality, there in connection.execute(_LABELS[label_source], {"ids": sorted(study_ids)}):
-        known.setdefault(study_id, {})[abnormality] = there
-    return known
+    return {
+        study_id: labels_of(known, present)
+        for study_id, known, present in connection.execute(_LABELS[label_source], {"ids": sorted(study_ids)})
+    }
 
 
 def _present(known: Mapping[str, bool]) -> tuple[str, ...]:
@@ -181,7 +182,8 @@ def _report_shown(neighbour: Neighbour, reports: Sequence[RowMapping]) -> RowMap
 
 # Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to answer it.
 _LABELS = {
-    source: effective_labels(source).where(listed(Label.study_id)) for source in (None, *LABEL_PRECEDENCE)
+    source: select(Label.study_id, *label_columns(source)).where(listed(Label.study_id))
+    for source in (None, *LABEL_PRECEDENCE)
 }
 _STUDY = (
     Study.id.label("study_id"),

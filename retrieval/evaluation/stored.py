@@ -15,9 +15,10 @@ from encoders.reports import ReportSections
 from retrieval.evaluation.latents_file import read_latents_file, volume_name
 from retrieval.evaluation.pool import Pool, ReportLatents, Section, first_names
 from retrieval.evaluation.ranking import Progress
-from retrieval.filters import LabelSource, effective_labels
+from retrieval.filters import LabelSource, label_columns
+from retrieval.label_bits import labels_of
 from retrieval.records import CollectionInfo
-from retrieval.schema import Report, Study, Volume, embedding
+from retrieval.schema import Label, Report, Study, Volume, embedding
 from retrieval.store_collections import export_collection
 
 _AT_ONCE = 64
@@ -121,16 +122,16 @@ def with_section(
 def _labels(
     connection: Connection, info: CollectionInfo, label_source: LabelSource | None
 ) -> dict[str, dict[str, bool]]:
-    known = effective_labels(label_source).subquery()
+    known_bits, present_bits = label_columns(label_source)
     rows = (
-        select(Study.dataset, Study.name, known.c.abnormality, known.c.present)
-        .join(known, known.c.study_id == Study.id)
-        .where(Study.id.in_(_studies(info)))
+        select(Study.dataset, Study.name, known_bits, present_bits)
+        .join(Label, Label.study_id == Study.id)
+        .where(Study.id.in_(_studies(info)), known_bits != 0)
     )
     labels: dict[str, dict[str, bool]] = {}
-    for dataset, study, abnormality, present in connection.execute(rows):
+    for dataset, study, known, present in connection.execute(rows):
         for name in _either_name(dataset, study):
-            labels.setdefault(name, {})[abnormality] = present
+            labels.setdefault(name, {}).update(labels_of(known, present))
     return labels
 
 
