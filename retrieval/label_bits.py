@@ -22,11 +22,7 @@ def bits_of(names: Iterable[str]) -> int:
 
 def known_and_present(labels: Mapping[str, bool]) -> tuple[int, int]:
     """Return the bits of the findings that something is said of, and of those that are there."""
-    known = present = 0
-    for name, there in labels.items():
-        known |= _BIT[name]
-        present |= _BIT[name] * there
-    return known, present
+    return sum(map(_BIT.__getitem__, labels)), sum(_BIT[name] for name, there in labels.items() if there)
 
 
 def labels_of(known: int, present: int) -> dict[str, bool]:

@@ -14,6 +14,7 @@ from retrieval.evaluation.latents_file import read_latents_file
 from retrieval.evaluation.pool import Pool, Section
 from retrieval.evaluation.ranking import Progress
 from retrieval.filters import LabelSource
+from retrieval.sessions import one_state
 
 ReportSection = Literal["both", "findings", "impression", "all"]
 
@@ -122,7 +123,7 @@ def _archive() -> Iterator[Connection]:
 
     engine = open_archive()
     try:
-        with engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with one_state(engine) as connection:
+            yield connection
     finally:
         engine.dispose()

@@ -1,5 +1,6 @@
 """Bulk load through the store, beside bare binary COPY of the very same rows."""
 
+import gc
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -63,6 +64,8 @@ def load(engine: Engine, archive: Archive, batch_cases: int) -> tuple[Collection
         latent_dim=LATENT_DIM,
     )
     cases_s = latents_s = 0.0
+    gc.collect()
+    gc.freeze()  # the archive that this process holds is not the store's to look through
     for batch in _batches(archive, batch_cases):
         start = time.perf_counter()
         saved = store.save_cases([case for case, _ in batch])
