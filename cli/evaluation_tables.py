@@ -70,7 +70,7 @@ def print_comparison(comparison: "Comparison") -> None:
             )
             shown = name
         table.add_section()
-    console.print(Text(printable(f"{first.pool.source} against {other.pool.source}")))
+    console.print(Text(printable(f"{first.pool.called} against {other.pool.called}")))
     console.print(table)
     console.print(Text(f"p: {first.options.permutations:,} paired permutations, whole patients swapped."))
     _print_pool(console, first.pool, other.pool)

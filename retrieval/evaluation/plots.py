@@ -166,7 +166,7 @@ def _point_size(points: int) -> float:
 
 def _about(pool: Pool, rows: NDArray[np.intp], what: str) -> str:
     of = f"{len(rows):,}" if len(rows) == len(pool.name_N) else f"{len(rows):,} of {len(pool.name_N):,}"
-    return f"{pool.source}: t-SNE of {of} volume latents, {what}"
+    return f"{pool.called}: t-SNE of {of} volume latents, {what}"
 
 
 def _figure(inches: tuple[float, float]) -> "Figure":
