@@ -16,9 +16,7 @@ from retrieval.evaluation.pool import Pool, first_names, label_arrays
 from retrieval.findings import abnormality_named
 
 
-def with_labels(
-    pool: Pool, path: Path, *, leave_out: bool = False, unknown_are: str = "count as absent"
-) -> Pool:
+def with_labels(pool: Pool, path: Path, *, leave_out: bool = False, say_missing: bool = True) -> Pool:
     """Return a pool with the labels of a table: a row a volume, or a study.
 
     Args:
@@ -27,7 +25,7 @@ def with_labels(
             will do, and so does RAD-ChestCT's release with its finding*place. Empty cells, -1 and columns
             that are missing mean unknown.
         leave_out: leave out volumes that have no row, instead of refusing the table.
-        unknown_are: what becomes of findings without a column, for the sentence that warns of them.
+        say_missing: warn that findings without a column count as absent.
 
     Raises:
         DatasetError: the table cannot be read, has no such column, or contradicts itself.
@@ -49,8 +47,8 @@ def with_labels(
         pool = pool.at(np.flatnonzero(labelled))
     reader = _reader(table)
     absent = [finding for finding in ABNORMALITIES if finding not in reader.findings]
-    if absent:
-        warnings.append(f"{path.name} has no column for {', '.join(absent)}: these {unknown_are}")
+    if absent and say_missing:
+        warnings.append(f"{path.name} has no column for {', '.join(absent)}: these count as absent")
     present_NC, known_NC = label_arrays([reader.read(table, row) for row in found if row is not None])
     return replace(
         pool,
