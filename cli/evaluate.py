@@ -184,7 +184,7 @@ def detection(
         )
         written = [] if out is None else write_detection(result, out, progress)
     document = detection_document(result)
-    for warning in document["warnings"]:
+    for warning in dict.fromkeys((*document["warnings"], *document.get("against", {}).get("warnings", ()))):
         typer.echo(warning, err=True)
     if as_json:
         sys.stdout.write(json.dumps(document) + "\n")

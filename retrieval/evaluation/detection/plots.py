@@ -77,8 +77,8 @@ def draw_confusion_matrices(detection: Detection, path: Path) -> None:
             _draw_matrix(axis, _matrix(detection, f))
     _label_outer(axes, "called", "label")
     figure.suptitle(
-        f"{detection.scored.pool.called}, {_volumes(detection)}: confusion matrices at the chosen thresholds, "
-        "shaded by row",
+        f"{detection.scored.pool.called}, {_volumes(detection)}: confusion matrices at the chosen "
+        "thresholds, shaded by row",
         fontsize=12,
     )
     save_figure(figure, path)

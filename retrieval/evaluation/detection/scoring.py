@@ -44,14 +44,14 @@ class Scoring:
         threshold_F: from which score on "present" is said; NaN where none could be chosen.
         calls: by patient.
         figure_MF1: METRICS of each finding and their mean; NaN where there is none.
-        resampled_RMF1: the same of each resample; float32 does for quantiles.
+        resampled_RMF1: the same of each resample.
     """
 
     score_NF: Values
     threshold_F: Values
     calls: Calls
     figure_MF1: Values
-    resampled_RMF1: NDArray[np.float32]
+    resampled_RMF1: Values
 
     @property
     def intervals(self) -> Values:
@@ -59,10 +59,10 @@ class Scoring:
         return interval_of(self.resampled_RMF1, ~np.isnan(self.figure_MF1))
 
 
-def interval_of(resampled_RMF1: NDArray[np.float32], there_MF1: NDArray[np.bool_]) -> Values:
+def interval_of(resampled_RMF1: Values, there_MF1: NDArray[np.bool_]) -> Values:
     """Return the percentile interval (M, F + 1, 2) of the figures that are there; NaN for the others."""
     ends = np.full((*there_MF1.shape, 2), np.nan)
-    ends[there_MF1] = percentile_interval(resampled_RMF1[:, there_MF1].astype(np.float64))
+    ends[there_MF1] = percentile_interval(resampled_RMF1[:, there_MF1])
     return ends
 
 
@@ -90,7 +90,7 @@ def judge(sample: Sample, score_NF: Values, *, resamples: int, seed: int) -> Sco
         auroc_RF = np.stack([each.auroc(weight_RN) for each in ordered], axis=1)
         return np.moveaxis(with_mean(np.concatenate([auroc_RF[None], calls.figures(times_RP)])), 1, 0)
 
-    resampled = np.empty((resamples, 4, len(sample.findings) + 1), np.float32)
+    resampled = np.empty((resamples, 4, len(sample.findings) + 1))
     for part, times_RP in patient_draws(patients, resamples, seed, width=len(scored)):
         resampled[part] = figures(times_RP)
     return Scoring(
