@@ -101,7 +101,7 @@ def _stored_pool(
 
     sections: list[Section] = ["findings", "impression"]
     wanted = [section for section in sections if request.section in (section, "all")]
-    with _archive() as connection:
+    with archive_state() as connection:
         info = asked_collection(connection, name)
         pool = collection_pool(connection, info)
         if labelled:
@@ -117,7 +117,7 @@ def _stored_pool(
 
 
 @contextmanager
-def _archive() -> Iterator[Connection]:
+def archive_state() -> Iterator[Connection]:
     """Yield one state of the archive of `CTSEARCH_DATABASE` or `CTSEARCH_HOME`."""
     from retrieval.migrate import open_archive
 

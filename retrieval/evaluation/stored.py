@@ -8,12 +8,12 @@ import numpy as np
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import ABNORMALITIES
 from encoders.encoder import Encoder
 from encoders.errors import InputError
 from encoders.reports import ReportSections
-from retrieval.evaluation.latents_file import read_latents_file, volume_name
-from retrieval.evaluation.pool import Pool, ReportLatents, Section, first_names
+from retrieval.evaluation.latents_file import read_latents_file
+from retrieval.evaluation.named_rows import volume_name
+from retrieval.evaluation.pool import Pool, ReportLatents, Section, first_names, label_arrays
 from retrieval.evaluation.ranking import Progress
 from retrieval.filters import LabelSource, label_columns
 from retrieval.label_bits import labels_of
@@ -70,11 +70,12 @@ def with_stored_labels(
         warnings = (*warnings, f"{len(without)} studies without a label were left out")
         pool = pool.at(np.flatnonzero(labelled))
     rows = [known[str(study)] for study in pool.study_N]
+    present_NC, known_NC = label_arrays(rows)
     ages = _ages(connection, info)
     return replace(
         pool,
-        present_NC=np.array([[row.get(finding, False) for finding in ABNORMALITIES] for row in rows]),
-        unknown=len(rows) * len(ABNORMALITIES) - sum(map(len, rows)),
+        present_NC=present_NC,
+        known_NC=known_NC,
         age_N=np.array([ages.get(str(name), np.nan) for name in pool.name_N]),
         left_out=0,
         warnings=warnings,
