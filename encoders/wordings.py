@@ -18,6 +18,19 @@ class Finding:
     traces: tuple[str, ...] = ()  # not the finding, but whoever writes this does not rule it out
     ruled_out_by: tuple[str, ...] = ()  # affirmed, it says that the finding is not there
     surest: tuple[str, ...] = ()  # those that leave the least doubt; none given: all
+    asked_as: tuple[str, ...] = ()  # in a question it is the finding; in a report it may be something else
+
+    @property
+    def every_wording(self) -> tuple[str, ...]:
+        """All of the above."""
+        return (
+            *self.said_as,
+            *self.kinds,
+            *self.traces,
+            *self.ruled_out_by,
+            *self.surest,
+            *self.asked_as,
+        )
 
 
 def wordings(text: str) -> tuple[str, ...]:
@@ -73,6 +86,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             carotid calcification; subclavian calcification; mural calcification aorta
             """
         ),
+        asked_as=wordings(
+            """
+            calcification artery wall -coronary; hardening artery; arteriosclerosis -coronary
+            """
+        ),
     ),
     Finding(
         name="Cardiomegaly",
@@ -96,6 +114,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         surest=wordings(
             """
             cardiomegaly; heart size increase; heart enlarged; heart larger; cardiothoracic increase
+            """
+        ),
+        asked_as=wordings(
+            """
+            heart bigger; heart dilated
             """
         ),
     ),
@@ -131,6 +154,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             gastroesophageal hernia; stomach herniation; hh type 1
             """
         ),
+        asked_as=wordings(
+            """
+            hernia -inguinal -umbilical -abdominal -diaphragm -bochdalek -morgagni -disc; hernia hiatus
+            """
+        ),
     ),
     Finding(
         name="Lymphadenopathy",
@@ -149,6 +177,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             lymphadenomegaly; adenopathy
             """
         ),
+        asked_as=wordings(
+            """
+            enlarged node; node swollen; gland swollen; node conglomerate
+            """
+        ),
     ),
     Finding(
         name="Emphysema",
@@ -160,6 +193,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         kinds=wordings("bulla; bleb"),
         traces=wordings("air cyst; hyperinflation; overinflation; aeration increase; copd"),
+        asked_as=wordings(
+            """
+            emphysematous
+            """
+        ),
     ),
     Finding(
         name="Atelectasis",
@@ -171,6 +209,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         traces=wordings("fibroatelectasis; fibroatelectatic; volume loss"),
+        asked_as=wordings(
+            """
+            collapse -vertebra -tracheal -spine; lobe collapse
+            """
+        ),
     ),
     Finding(
         name="Lung nodule",
@@ -210,6 +253,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         surest=wordings("ground glass; frosted glass; opacity"),
+        asked_as=wordings(
+            """
+            infiltrate; increased density lung; hazy; haziness
+            """
+        ),
     ),
     Finding(
         name="Pulmonary fibrotic sequela",
@@ -233,6 +281,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             parenchymal band
             """
         ),
+        asked_as=wordings(
+            """
+            scar; fibrous; sequela
+            """
+        ),
     ),
     Finding(
         name="Pleural effusion",
@@ -246,6 +299,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         kinds=wordings("empyema; hydropneumothorax; pyothorax"),
         traces=wordings("effusion -pericardial -pericardium"),
+        asked_as=wordings(
+            """
+            effusion -pericardial; fluid lung; fluid around lung; fluid chest; fluid thorax; pleural liquid
+            """
+        ),
     ),
     Finding(
         name="Mosaic attenuation pattern",
@@ -277,6 +335,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             peribronchial thickening; peribronchial thickness; peribronchial cuffing
             """
         ),
+        asked_as=wordings(
+            """
+            bronchi thick; airway wall thick; bronchial wall thick
+            """
+        ),
     ),
     Finding(
         name="Consolidation",
@@ -297,6 +360,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             bronchiolectasis; dilated bronchial; signet ring sign; ectasis bronchus
             """
         ),
+        asked_as=wordings(
+            """
+            airway dilated; bronchi wide
+            """
+        ),
     ),
     Finding(
         name="Interlobular septal thickening",
@@ -313,6 +381,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         surest=wordings(
             """
             interlobular septal thickening; interlobular septal thickness; interlobular thickness
+            """
+        ),
+        asked_as=wordings(
+            """
+            septa thick -nasal; septal line
             """
         ),
     ),
