@@ -206,7 +206,7 @@ OTHERS: tuple[Finding, ...] = (
         name="cavity",
         said_as=wordings(
             """
-            cavity -thoracic -abdominal; cavitary; cavitation; cavitating; cavitated
+            cavity -thoracic -abdominal -pleural; cavitary; cavitation; cavitating; cavitated
             """
         ),
     ),
@@ -286,7 +286,9 @@ OTHERS: tuple[Finding, ...] = (
     ),
     Finding(
         name="hydropneumothorax",
-        said_as=wordings("hydropneumothorax; pneumothorax effusion; air fluid pleural; hemopneumothorax"),
+        said_as=wordings(
+            "hydropneumothorax; pneumothorax effusion; air fluid level pleural; hemopneumothorax"
+        ),
         traces=wordings("pneumothorax"),
     ),
     Finding(
@@ -336,6 +338,7 @@ ABBREVIATIONS: dict[str, str] = {
     "lns": "lymph node",
     "lad": "lymphadenopathy",
     "hh": "hiatal hernia",
+    "cad": "coronary artery disease",
     "lul": "left upper lobe",
     "lll": "left lower lobe",
     "rul": "right upper lobe",

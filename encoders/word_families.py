@@ -19,18 +19,20 @@ ANATOMY = _families(
     airway airways; aorta aortic; artery arterial; vein venous; bowel intestinal intestine; colon colonic
     diaphragm diaphragmatic; mediastinum mediastinal; node nodal; sternum sternal breastbone
     clavicle clavicular collarbone; scapula scapular; adrenal suprarenal; coronary coronaries; septa septal
-    gallbladder cholecystic; thyroid; axilla axillary; hilum hilar hila; ventricle ventricular; atrium atrial
-    larynx laryngeal; fissure fissural; gland glandular; muscle muscular; peritoneum peritoneal
+    gallbladder cholecystic; thyroid; axilla axillary; hilum hilar hila; ventricle ventricular biventricular
+    atrium atrial biatrial; larynx laryngeal; fissure fissural; gland glandular; muscle muscular
+    peritoneum peritoneal
     """
 )
 """An organ and its adjective."""
 
 CHANGES = _families(
     """
-    enlarged enlargement large larger big bigger swollen; dilated dilatation dilation widened widening wider
+    enlarged enlargement large larger big bigger swollen
+    dilated dilatation dilation widened widening wider distended distension ectatic ectasia
     fractured fracture broken; calculus calculi stone lithiasis; implant prosthesis prosthetic
     tumor neoplasm; hernia herniation herniated herniating; collapse collapsed; scar scarring scarred
-    opacity opacification opacified; infiltrate infiltration; metastasis metastatic; cyst cystic
+    opacity opacification opacified opaque; infiltrate infiltration; metastasis metastatic; cyst cystic
     fluid liquid water; aneurysm aneurysmal aneurysmatic; thickening thick thickness; air gas
     narrowing narrowed stenosis stenotic; obstruction obstructed obstructing occlusion occluded
     calcification calcium; cavity cavitary cavitation cavitating cavitated; embolism embolus emboli

@@ -88,7 +88,8 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         asked_as=wordings(
             """
-            calcification artery wall -coronary; hardening artery; arteriosclerosis -coronary
+            calcification artery wall -coronary; hardening artery; hardened artery
+            hardened aorta; sclerotic aorta; aorta sclerosis
             """
         ),
     ),
@@ -118,7 +119,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         asked_as=wordings(
             """
-            heart bigger; heart dilated
+            heart bigger; cardiothoracic -normal -natural -surgery
             """
         ),
     ),
@@ -236,7 +237,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         said_as=wordings(
             """
             lung opacity; pulmonary opacity; opacity; opacification; airspace opacity
-            parenchymal opacity; infiltrate -muscle -fat; pulmonary infiltration; airspace disease
+            parenchymal opacity; infiltrate -muscle -fat -mass -skin; pulmonary infiltration; airspace disease
             hazy density; patchy density; parenchymal density increase; opacified lung; lung infiltrate
             shadowing
             """
@@ -301,7 +302,8 @@ EIGHTEEN: tuple[Finding, ...] = (
         traces=wordings("effusion -pericardial -pericardium"),
         asked_as=wordings(
             """
-            effusion -pericardial; fluid lung; fluid around lung; fluid chest; fluid thorax; pleural liquid
+            effusion -pericardial; fluid lung; fluid around lung; fluid chest; fluid thorax
+            pleural liquid; fluid pleural cavity; effusion pleural cavity
             """
         ),
     ),
@@ -314,6 +316,7 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         traces=wordings("air trapping; small airway disease; gas trapping"),
+        asked_as=wordings("mosaic ventilation; mosaic type"),
     ),
     Finding(
         name="Peribronchial thickening",
@@ -337,7 +340,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         asked_as=wordings(
             """
-            bronchi thick; airway wall thick; bronchial wall thick
+            bronchitis; bronchitis thickening; bronchi thick; airway wall thick; bronchial wall thick
             """
         ),
     ),
@@ -362,7 +365,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         asked_as=wordings(
             """
-            airway dilated; bronchi wide
+            airway dilated; bronchi wide; bronchi enlarged; airway enlarged
             """
         ),
     ),

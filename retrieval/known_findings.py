@@ -54,6 +54,19 @@ def broader(finding: Finding) -> list[Finding]:
     return [one for one in EIGHTEEN if one.name != finding.name and mine & set(one.kinds)]
 
 
+def own_stems(connection: Connection, finding: Finding) -> frozenset[str]:
+    """Return the stems of all words that a finding is named by."""
+    if finding.name not in _OWN:
+        stem_of, kin = stems(connection, vocabulary()), families(connection)
+        words = {word for wording in (*finding.said_as, *finding.asked_as) for word in _parts(wording)[0]}
+        own = {stem_of[word] for word in words}
+        _OWN[finding.name] = frozenset(one for stem in own for one in kin.get(stem, (stem,)))
+    return _OWN[finding.name]
+
+
+_OWN: dict[str, frozenset[str]] = {}
+
+
 def is_one_word_more(finding: Finding) -> bool:
     """Whether it is only a word that is a kind of one of the 18: "implant", of a breast or a hip."""
     return finding.said_as == (finding.name,)

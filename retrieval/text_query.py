@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from encoders.abnormalities import ABNORMALITIES
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.wordings import Finding
-from retrieval.known_findings import Named, any_of, broader, is_one_word_more, named_findings
+from retrieval.known_findings import Named, any_of, broader, is_one_word_more, named_findings, own_stems
 from retrieval.misspelt import Reading, read_words
 from retrieval.negation import Said, split_by_polarity
 from retrieval.plain_words import plain_words
@@ -94,7 +94,9 @@ def parse(connection: Connection, text: str) -> TextQuery:
         for said in (split_by_polarity(in_sentences(sentence)) for sentence in sentences)
         for part, denied in ((f"{said.affirmed}, {said.hedged}", False), (said.denied, True))
     ]
-    reading = _read(connection, {word for pieces, _ in parts for piece in pieces for word in piece})
+    words = {word for pieces, _ in parts for piece in pieces for word in piece}
+    reading = _read(connection, words)
+    places_alone = not any(_is_salient(word) for word in words - reading.left_out)
     units: list[Unit] = []
     labels: dict[bool, set[str]] = {False: set(), True: set()}
     asked: list[str] = []
@@ -106,13 +108,11 @@ def parse(connection: Connection, text: str) -> TextQuery:
             labels[denied != named.against].update(_labels(named.finding))
         found = [named for named in found if not _needs_its_words(named, found, tokens)]
         units += [_finding_unit(connection, one.finding, denied != one.against) for one in found]
-        taken = {place for named in found for place in named.places}
-        units += _word_units(tokens, taken, families(connection), denied=denied)
-        asked += [
-            token.stem
-            for place, token in enumerate(tokens)
-            if place not in taken and token.word not in FUNCTION
-        ]
+        taken = {place for one in found for place in one.places} | _said_again(connection, tokens, found)
+        left = [one for place, one in enumerate(tokens) if place not in taken and one.word not in FUNCTION]
+        asked += [token.stem for token in left]
+        looked_up = [one for one in left if _is_salient(one.word) or (places_alone and not found)]
+        units += _word_units(looked_up, families(connection), denied=denied)
     return TextQuery(
         units=_distinct(units),
         stems=tuple(dict.fromkeys(asked))[:MOST_TERMS],
@@ -173,6 +173,17 @@ def _recognised(
     return tokens, found, notes
 
 
+def _said_again(connection: Connection, tokens: Sequence[_Token], found: Sequence[Named]) -> set[int]:
+    """Return the places of words that only repeat a finding beside them: the airways of bronchiectasis."""
+    return {
+        place
+        for named in found
+        for place, token in enumerate(tokens)
+        if token.segment in {tokens[each].segment for each in named.places}
+        and token.stem in own_stems(connection, named.finding)
+    }
+
+
 def _needs_its_words(named: Named, found: Sequence[Named], tokens: Sequence[_Token]) -> bool:
     """Whether a word says what it is with those beside it only: a "breast implant" is not any implant."""
     if not is_one_word_more(named.finding):
@@ -180,7 +191,7 @@ def _needs_its_words(named: Named, found: Sequence[Named], tokens: Sequence[_Tok
     taken = {place for one in found for place in one.places}
     here = {tokens[place].segment for place in named.places}
     return any(
-        token.segment in here and _is_salient(token)
+        token.segment in here and _is_salient(token.word)
         for place, token in enumerate(tokens)
         if place not in taken
     )
@@ -199,16 +210,10 @@ def _finding_unit(connection: Connection, finding: Finding, denied: bool) -> Uni
     return Unit(name=finding.name, denied=denied, terms=(term,))
 
 
-def _word_units(
-    tokens: Sequence[_Token], taken: set[int], kin: Mapping[str, tuple[str, ...]], *, denied: bool
-) -> list[Unit]:
+def _word_units(tokens: Sequence[_Token], kin: Mapping[str, tuple[str, ...]], *, denied: bool) -> list[Unit]:
     """Make a unit of the words of each stretch that are no finding; of its places and sizes only if alone."""
-    left = [token for place, token in enumerate(tokens) if place not in taken and token.word not in FUNCTION]
-    salient = [token for token in left if _is_salient(token)]
-    if not salient and not taken:
-        salient = left
     units = []
-    for _, stretch in groupby(salient, key=lambda token: token.segment):
+    for _, stretch in groupby(tokens, key=lambda token: token.segment):
         mine = list(stretch)
         terms = dict.fromkeys(kin.get(token.stem, (token.stem,)) for token in mine)
         units.append(
@@ -221,8 +226,8 @@ def _word_units(
     return units
 
 
-def _is_salient(token: _Token) -> bool:
-    return token.word not in FUNCTION | MODIFIERS and not token.word[0].isdigit()
+def _is_salient(word: str) -> bool:
+    return word not in FUNCTION | MODIFIERS and not word[0].isdigit()
 
 
 def _labels(finding: Finding) -> list[str]:
