@@ -297,11 +297,11 @@ OTHERS: tuple[Finding, ...] = (
     ),
     Finding(
         name="splenomegaly",
-        said_as=wordings("splenomegaly; spleen enlarged; spleen size increase"),
+        said_as=wordings("splenomegaly; spleen enlarged; spleen size increase; spleen larger; spleen bigger"),
     ),
     Finding(
         name="hepatomegaly",
-        said_as=wordings("hepatomegaly; liver enlarged; liver size increase"),
+        said_as=wordings("hepatomegaly; liver enlarged; liver size increase; liver larger; liver bigger"),
     ),
     Finding(
         name="scoliosis",

@@ -32,7 +32,7 @@ _NOT_SEEN = (  # whatever is not done to a finding ("not appreciable"), unless i
 )
 _GONE = (
     rf"(?:{_NOT_SEEN}|none(?: (?:seen|found|identified|detected|noted|present))?"
-    r"|absent|negative|nil|nowhere(?: (?:seen|found|to be seen))?|nonexistent"
+    r"|absent|(?<!false )negative|nil|nowhere(?: (?:seen|found|to be seen))?|nonexistent"
     r"|unseen|invisible|undetect\w+|lacking|missing|excluded|ruled out"
     r"|resolved|unlikely|denied)"
 )
