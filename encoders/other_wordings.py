@@ -206,7 +206,7 @@ OTHERS: tuple[Finding, ...] = (
         name="cavity",
         said_as=wordings(
             """
-            cavity -thoracic -abdominal; cavitary; cavitation; cavitating; cavitated
+            cavity -thoracic -abdominal -pleural; cavitary; cavitation; cavitating; cavitated
             """
         ),
     ),
@@ -236,11 +236,13 @@ OTHERS: tuple[Finding, ...] = (
     ),
     Finding(
         name="adrenal adenoma",
-        said_as=wordings(
-            """
-            adrenal adenoma; adrenal nodule; adrenal nodular; adrenal lesion; adrenal mass
-            """
-        ),
+        said_as=wordings("adrenal adenoma"),
+        traces=wordings("adrenal nodule; adrenal nodular; adrenal lesion; adrenal mass"),
+    ),
+    Finding(
+        name="adrenal lesion",
+        said_as=wordings("adrenal nodule; adrenal nodular; adrenal lesion; adrenal mass"),
+        kinds=wordings("adrenal adenoma"),
     ),
     Finding(
         name="pleural thickening",
@@ -284,7 +286,9 @@ OTHERS: tuple[Finding, ...] = (
     ),
     Finding(
         name="hydropneumothorax",
-        said_as=wordings("hydropneumothorax; pneumothorax effusion; air fluid pleural; hemopneumothorax"),
+        said_as=wordings(
+            "hydropneumothorax; pneumothorax effusion; air fluid level pleural; hemopneumothorax"
+        ),
         traces=wordings("pneumothorax"),
     ),
     Finding(
@@ -293,11 +297,11 @@ OTHERS: tuple[Finding, ...] = (
     ),
     Finding(
         name="splenomegaly",
-        said_as=wordings("splenomegaly; spleen enlarged; spleen size increase"),
+        said_as=wordings("splenomegaly; spleen enlarged; spleen size increase; spleen larger; spleen bigger"),
     ),
     Finding(
         name="hepatomegaly",
-        said_as=wordings("hepatomegaly; liver enlarged; liver size increase"),
+        said_as=wordings("hepatomegaly; liver enlarged; liver size increase; liver larger; liver bigger"),
     ),
     Finding(
         name="scoliosis",
@@ -307,10 +311,15 @@ OTHERS: tuple[Finding, ...] = (
         name="degenerative changes of the spine",
         said_as=wordings(
             """
-            osteophyte; spondylosis; osteophytic; degenerative vertebra; degenerative spine
-            bridging osteophyte
+            spondylosis; degenerative vertebra; degenerative spine; degenerative change vertebra
             """
         ),
+        kinds=wordings("osteophyte; osteophytic"),
+    ),
+    Finding(
+        name="osteophyte",
+        said_as=wordings("osteophyte; osteophytic; bridging osteophyte; bone spur"),
+        traces=wordings("spondylosis"),
     ),
     Finding(
         name="mastectomy",
@@ -321,23 +330,54 @@ OTHERS: tuple[Finding, ...] = (
 ABBREVIATIONS: dict[str, str] = {
     "pe": "pulmonary embolism",  # also short for either effusion: the answer says how it was read
     "ptx": "pneumothorax",
+    "pnx": "pneumothorax",
+    "pna": "pneumonia",
     "ild": "interstitial lung disease",
+    "ipf": "pulmonary fibrosis",
     "ln": "lymph node",
     "lns": "lymph node",
     "lad": "lymphadenopathy",
+    "hh": "hiatal hernia",
+    "cad": "coronary artery disease",
     "lul": "left upper lobe",
     "lll": "left lower lobe",
     "rul": "right upper lobe",
     "rml": "right middle lobe",
     "rll": "right lower lobe",
+    "lt": "left",
+    "rt": "right",
+    "bilat": "bilateral",
     "svc": "vena cava superior",
     "ivc": "vena cava inferior",
     "cabg": "coronary bypass",
+    "ppm": "pacemaker",
+    "aicd": "defibrillator",
+    "ett": "endotracheal tube",
+    "ngt": "nasogastric tube",
+    "ogt": "orogastric tube",
+    "cvc": "central venous catheter",
+    "cvl": "central venous catheter",
+    "avr": "valve replacement",
+    "mvr": "valve replacement",
     "tb": "tuberculosis",
     "bx": "biopsy",
     "fx": "fracture",
     "mets": "metastasis",
     "atx": "atelectasis",
+    "atel": "atelectasis",
+    "consol": "consolidation",
+    "emph": "emphysema",
+    "eff": "effusion",
+    "calc": "calcification",
+    "calcs": "calcification",
+    "nod": "nodule",
+    "nods": "nodule",
+    "bwt": "bronchial wall thickening",
+    "ilst": "interlobular septal thickening",
+    "ggos": "ggo",
+    "gg": "ground glass",
     "ctr": "cardiothoracic",
+    "aaa": "aortic aneurysm",
+    "taa": "aortic aneurysm",
 }
 """Typed for short. "LAD" is lymphadenopathy, but beside a vessel's words a coronary artery."""

@@ -18,6 +18,19 @@ class Finding:
     traces: tuple[str, ...] = ()  # not the finding, but whoever writes this does not rule it out
     ruled_out_by: tuple[str, ...] = ()  # affirmed, it says that the finding is not there
     surest: tuple[str, ...] = ()  # those that leave the least doubt; none given: all
+    asked_as: tuple[str, ...] = ()  # in a question it is the finding; in a report it may be something else
+
+    @property
+    def every_wording(self) -> tuple[str, ...]:
+        """All of the above."""
+        return (
+            *self.said_as,
+            *self.kinds,
+            *self.traces,
+            *self.ruled_out_by,
+            *self.surest,
+            *self.asked_as,
+        )
 
 
 def wordings(text: str) -> tuple[str, ...]:
@@ -73,6 +86,12 @@ EIGHTEEN: tuple[Finding, ...] = (
             carotid calcification; subclavian calcification; mural calcification aorta
             """
         ),
+        asked_as=wordings(
+            """
+            calcification artery wall -coronary; hardening artery; hardened artery
+            hardened aorta; sclerotic aorta; aorta sclerosis
+            """
+        ),
     ),
     Finding(
         name="Cardiomegaly",
@@ -96,6 +115,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         surest=wordings(
             """
             cardiomegaly; heart size increase; heart enlarged; heart larger; cardiothoracic increase
+            """
+        ),
+        asked_as=wordings(
+            """
+            heart bigger; cardiothoracic -normal -natural -surgery
             """
         ),
     ),
@@ -131,6 +155,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             gastroesophageal hernia; stomach herniation; hh type 1
             """
         ),
+        asked_as=wordings(
+            """
+            hernia -inguinal -umbilical -abdominal -diaphragm -bochdalek -morgagni -disc; hernia hiatus
+            """
+        ),
     ),
     Finding(
         name="Lymphadenopathy",
@@ -149,6 +178,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             lymphadenomegaly; adenopathy
             """
         ),
+        asked_as=wordings(
+            """
+            enlarged node; node swollen; gland swollen; node conglomerate
+            """
+        ),
     ),
     Finding(
         name="Emphysema",
@@ -160,6 +194,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         kinds=wordings("bulla; bleb"),
         traces=wordings("air cyst; hyperinflation; overinflation; aeration increase; copd"),
+        asked_as=wordings(
+            """
+            emphysematous
+            """
+        ),
     ),
     Finding(
         name="Atelectasis",
@@ -171,6 +210,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         traces=wordings("fibroatelectasis; fibroatelectatic; volume loss"),
+        asked_as=wordings(
+            """
+            collapse -vertebra -tracheal -spine; lobe collapse
+            """
+        ),
     ),
     Finding(
         name="Lung nodule",
@@ -193,7 +237,7 @@ EIGHTEEN: tuple[Finding, ...] = (
         said_as=wordings(
             """
             lung opacity; pulmonary opacity; opacity; opacification; airspace opacity
-            parenchymal opacity; infiltrate -muscle -fat; pulmonary infiltration; airspace disease
+            parenchymal opacity; infiltrate -muscle -fat -mass -skin; pulmonary infiltration; airspace disease
             hazy density; patchy density; parenchymal density increase; opacified lung; lung infiltrate
             shadowing
             """
@@ -210,6 +254,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         surest=wordings("ground glass; frosted glass; opacity"),
+        asked_as=wordings(
+            """
+            infiltrate; increased density lung; hazy; haziness
+            """
+        ),
     ),
     Finding(
         name="Pulmonary fibrotic sequela",
@@ -233,6 +282,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             parenchymal band
             """
         ),
+        asked_as=wordings(
+            """
+            scar; fibrous; sequela
+            """
+        ),
     ),
     Finding(
         name="Pleural effusion",
@@ -246,6 +300,12 @@ EIGHTEEN: tuple[Finding, ...] = (
         ),
         kinds=wordings("empyema; hydropneumothorax; pyothorax"),
         traces=wordings("effusion -pericardial -pericardium"),
+        asked_as=wordings(
+            """
+            effusion -pericardial; fluid lung; fluid around lung; fluid chest; fluid thorax
+            pleural liquid; fluid pleural cavity; effusion pleural cavity
+            """
+        ),
     ),
     Finding(
         name="Mosaic attenuation pattern",
@@ -256,6 +316,7 @@ EIGHTEEN: tuple[Finding, ...] = (
             """
         ),
         traces=wordings("air trapping; small airway disease; gas trapping"),
+        asked_as=wordings("mosaic ventilation; mosaic type"),
     ),
     Finding(
         name="Peribronchial thickening",
@@ -275,6 +336,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         surest=wordings(
             """
             peribronchial thickening; peribronchial thickness; peribronchial cuffing
+            """
+        ),
+        asked_as=wordings(
+            """
+            bronchitis; bronchitis thickening; bronchi thick; airway wall thick; bronchial wall thick
             """
         ),
     ),
@@ -297,6 +363,11 @@ EIGHTEEN: tuple[Finding, ...] = (
             bronchiolectasis; dilated bronchial; signet ring sign; ectasis bronchus
             """
         ),
+        asked_as=wordings(
+            """
+            airway dilated; bronchi wide; bronchi enlarged; airway enlarged
+            """
+        ),
     ),
     Finding(
         name="Interlobular septal thickening",
@@ -313,6 +384,11 @@ EIGHTEEN: tuple[Finding, ...] = (
         surest=wordings(
             """
             interlobular septal thickening; interlobular septal thickness; interlobular thickness
+            """
+        ),
+        asked_as=wordings(
+            """
+            septa thick -nasal; septal line
             """
         ),
     ),

@@ -1,4 +1,4 @@
-"""Which of the 18 findings somebody means: for filters, where one must be named, and for free text."""
+"""Which of the 18 findings a filter names; free text is read by `retrieval.text_query`."""
 
 import re
 from difflib import get_close_matches
@@ -22,12 +22,6 @@ def abnormality_named(name: str) -> str:
     raise SearchError(f"{name!r} is not one of the 18 findings; {hint} {', '.join(names)}")
 
 
-def abnormalities_in(text: str) -> tuple[str, ...]:
-    """Return the findings that a text names, in their order; whether it affirms them is not looked at."""
-    named = {_BY_PHRASE[phrase] for phrase in _ANY_PHRASE.findall(_phrase(text))}
-    return tuple(finding for finding in ABNORMALITIES if finding in named)
-
-
 def _phrase(text: str) -> str:
     """Lower case, words only, each in the singular."""
     words = re.findall(r"[^\W_]+", text.lower())
@@ -45,6 +39,3 @@ def _singular(word: str) -> str:
 _BY_PHRASE: dict[str, str] = {
     _phrase(name): finding for finding in ABNORMALITIES for name in (finding, *ALIASES[finding])
 }
-_ANY_PHRASE = re.compile(  # the longest first: a "consolidative opacity" is no "opacity"
-    rf"\b(?:{'|'.join(map(re.escape, sorted(_BY_PHRASE, key=len, reverse=True)))})\b"
-)

@@ -11,7 +11,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from retrieval.neighbours import among
 from retrieval.schema import ReportSentence
-from retrieval.text_query import TextQuery, Unit, quoted
+from retrieval.stems import quoted
+from retrieval.text_query import TextQuery, Unit
 from retrieval.text_sql import TRACE
 
 _SHOWN = 2  # sentences a hit

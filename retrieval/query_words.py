@@ -16,7 +16,13 @@ FUNCTION = frozenset(
         demonstrate demonstrated present presence find found image images ct chest thorax thoracic
         report reports compatible consistent suggestive evaluate evaluated examine examined
         examination section sections favor sign signs appearance appearances all known status post
-        between both due
+        between both due through around along into within toward towards
+        isn aren wasn weren doesn didn don hasn haven hadn can t visible invisible detectable
+        appreciated perceptible apparent demonstrable unseen undetected undetectable whatsoever unable
+        definite definitely obvious obviously evident clear clearly cannot couldn nothing look looks looking
+        seem seems appear appears suggest suggesting suggests suspected suspicion suspicious indicating
+        indicate indicates discernible appreciable demonstrates reveal reveals revealed someone somebody
+        anyone man woman people person who history hx
         """,
     )
 )
@@ -38,7 +44,9 @@ MODIFIERS = frozenset(
         common more most less prominent vein artery vessel vessels heart aorta mediastinum
         mediastinal pleura pleural hilar smooth irregular linear band bandlike plate platelike like
         round rounded oval ill well defined faint dense extensive marked subtle trace gross widened
-        broad thin advanced early late residual minor major
+        broad thin advanced early late residual minor major hazy difference differences pattern patterns
+        configuration type process disease disorder involvement amount degree wispy confluent amorphous
+        tiny sized space spaces thin walls hila hilum number numbers due secondary situ place old
         """,
     )
 )

@@ -7,19 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import ReportError, SearchError
 from encoders.reports import ReportSections
 from retrieval.answers import Question
 from retrieval.cases import Report, VolumeFile
 from retrieval.filters import LabelSource
-from retrieval.findings import abnormalities_in
 from retrieval.hits import present_labels
 from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
-from retrieval.negation import split_by_polarity
 from retrieval.neighbours import Latent
 from retrieval.records import CollectionInfo, storable
-from retrieval.sentences import split_text
 from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:
@@ -156,7 +152,6 @@ def from_text(encoder: "Encoder | None", text: str) -> Question:
         asked={"kind": "text", "text": text},
         kind="report",
         latent=None if encoder is None else _encode_text(encoder, text),
-        labels=_affirmed(text),
         words=text,
     )
 
@@ -174,7 +169,6 @@ def from_report(encoder: "Encoder | None", path: Path) -> Question:
         asked={"kind": "report", "report": str(path)},
         kind="report",
         latent=None if encoder is None else _encode_text(encoder, sections),
-        labels=_affirmed(words),
         words=words,
         words_decide=False,
     )
@@ -235,10 +229,3 @@ def _finite(latent: Latent, of: str) -> Latent:
     if not np.isfinite(latent).all():
         raise SearchError(f"the latent of {of} is not finite: check the encoder's weights")
     return latent
-
-
-def _affirmed(text: str) -> tuple[str, ...]:
-    """The findings that a text names where it denies nothing."""
-    said = [split_by_polarity(sentence) for sentence in split_text(text)]
-    named = {finding for each in said for finding in abnormalities_in(f"{each.affirmed} . {each.hedged}")}
-    return tuple(finding for finding in ABNORMALITIES if finding in named)

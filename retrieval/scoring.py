@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection
 from encoders.abnormalities import PromptPair
 from encoders.zero_shot import Prompts, probabilities
 from retrieval.filters import refuse_unknown_values
-from retrieval.findings import abnormalities_in
 from retrieval.hits import Hit, fetch_hits
 from retrieval.neighbours import Gallery, Latent, nearest_volumes
 from retrieval.text_query import parse
@@ -89,12 +88,13 @@ def _rank_by_finding(
     neighbours = [replace(neighbour, score=_sigmoid(neighbour.score)) for neighbour in nearest]
     if not neighbours:
         refuse_unknown_values(connection, gallery.filters)
+    wanted = parse(connection, finding)
     hits = fetch_hits(
         connection,
         neighbours,
         label_source=gallery.filters.label_source,
-        query_labels=abnormalities_in(finding),
-        wanted=parse(connection, finding),
+        query_labels=wanted.labels,
+        wanted=wanted,
         sources={},
     )
     took_ms = (time.perf_counter() - start) * 1000

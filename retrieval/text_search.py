@@ -140,14 +140,26 @@ def _counts(connection: Connection, query: TextQuery) -> dict[tuple[int, int], i
 
 
 def _weights(query: TextQuery, counts: Mapping[tuple[int, int], int], reports: int) -> Weights:
-    """Weigh units and terms by how rare they are; a unit of words by its rarest."""
+    """Weigh units and terms by how rare they are; a unit of words by its rarest.
+
+    What is asked to be absent weighs no more than what is asked for beside it: of reports that say half,
+    those with the finding come before those that only deny the other.
+    """
     idf = [
         [math.log(2 + reports / max(1, counts.get((number, place), 0))) for place in range(len(unit.terms))]
         for number, unit in enumerate(query.units)
     ]
-    total = sum(max(each) for each in idf)
+    rarest = [max(each) for each in idf]
+    most = min(
+        (value for value, unit in zip(rarest, query.units, strict=True) if not unit.denied), default=None
+    )
+    if most is not None:
+        rarest = [
+            min(value, most) if unit.denied else value
+            for value, unit in zip(rarest, query.units, strict=True)
+        ]
     return Weights(
-        units=tuple(max(each) / total for each in idf),
+        units=tuple(value / sum(rarest) for value in rarest),
         terms=tuple(tuple(value / sum(each) for value in each) for each in idf),
     )
 

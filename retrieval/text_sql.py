@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Subquery, column, text
 
 from retrieval.sentences import SEARCHED_SECTIONS
-from retrieval.text_query import Term, TextQuery, Unit, quoted
+from retrieval.stems import quoted
+from retrieval.text_query import Term, TextQuery, Unit
 
 SAYS_ALL = 0.6
 """`match` of a report that says everything asked, however faintly; one that says less has less."""

@@ -12,6 +12,8 @@ from dataclasses import replace
 import numpy as np
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from psycopg import sql
 from sqlalchemy import Engine
 
@@ -20,7 +22,8 @@ from encoders.errors import SearchError
 from retrieval.filters import Filters
 from retrieval.fusion import TEXT_WEIGHT, fuse_with_text
 from retrieval.hits import Hit
-from retrieval.negation import is_denial
+from retrieval.misspelt import is_one_letter_away
+from retrieval.negation import is_denial, split_by_polarity
 from retrieval.neighbours import Neighbour
 from retrieval.postgres import open_engine
 from retrieval.postgres_server import EmbeddedServer
@@ -28,6 +31,7 @@ from retrieval.questions import from_text
 from retrieval.records import CollectionInfo
 from retrieval.search import Answer, SearchOptions, search
 from retrieval.sentences import split_text
+from retrieval.telegraphic import in_sentences
 from retrieval.text_sql import ENOUGH
 from tests.conftest import TEMPLATE, address_of
 from tests.shared import shared_file
@@ -92,6 +96,46 @@ BEYOND = {  # what must stand in a sentence of the reports found, however it is 
 }
 
 
+TYPED = {  # as into a search box: what is asked for, and what is asked to be absent
+    "plural and adjective": ("atelectases; ; Atelectasis", "emphysematous lungs; ; Emphysema"),
+    "another order": ("hernia hiatal; ; Hiatal hernia", "bronchi ectatic; ; Bronchiectasis"),
+    "organ's adjective": (
+        "cardiac enlargement; ; Cardiomegaly",
+        "calcified coronaries; ; Coronary artery wall calcification",
+    ),
+    "lay words": ("fluid around the lung; ; Pleural effusion", "lung scars; ; Pulmonary fibrotic sequela"),
+    "abbreviation": ("HH; ; Hiatal hernia", "consol RLL; ; Consolidation"),
+    "a letter wrong": (
+        "plural effusion; ; Pleural effusion",
+        "brochiectasis; ; Bronchiectasis",
+        "mosiac attenuation; ; Mosaic attenuation pattern",
+    ),
+    "said again": (
+        "bronchiectatic airways; ; Bronchiectasis",
+        "patient with septal lines; ; Interlobular septal thickening",
+    ),
+    "denied after it": (
+        "emphysema absent; Emphysema; ",
+        "pleural effusion: none; Pleural effusion; ",
+        "consolidation not visible; Consolidation; ",
+    ),
+    "denied before it": (
+        "nothing suggesting lymphadenopathy; Lymphadenopathy; ",
+        "negative for pericardial effusion; Pericardial effusion; ",
+    ),
+    "where it is not": (
+        "pleural spaces free of fluid; Pleural effusion; ",
+        "coronaries free of calcification; Coronary artery wall calcification; ",
+        "heart not enlarged; Cardiomegaly; ",
+    ),
+    "both": (
+        "nodule, emphysema absent; Emphysema; Lung nodule",
+        "effusion w/o consolidation; Consolidation; Pleural effusion",
+        "rule out cardiomegaly, no effusion; Pleural effusion; Cardiomegaly",
+    ),
+}
+
+
 @pytest.fixture(scope="module")
 def real_archive(server: EmbeddedServer) -> Iterator[tuple[Engine, CollectionInfo]]:
     """The 1,564 validation reports, a volume each, and latents that know nothing."""
@@ -150,6 +194,21 @@ def test_names_and_paraphrases_find_reports_with_the_finding(real_archive) -> No
     assert min(precision.values()) >= 0.7, precision
 
 
+@pytest.mark.parametrize("as_typed", TYPED)
+def test_what_is_typed_into_a_search_box_is_understood(real_archive, as_typed: str) -> None:
+    labels = real_labels()
+    share = {}
+    for line in TYPED[as_typed]:
+        asked, absent, present = (part.strip() for part in line.split(";"))
+        hits = [labels[hit.study] for hit in found(real_archive, asked, legs=("text",))]
+        share[asked] = np.mean(
+            [all(hit[x] for x in (present,) if x) and not any(hit[x] for x in (absent,) if x) for hit in hits]
+        )
+        assert len(hits) == 10
+    assert min(share.values()) >= 0.8, share
+    assert np.mean(list(share.values())) >= 0.9, share
+
+
 def test_what_is_asked_to_be_absent_is_absent(real_archive) -> None:
     labels = real_labels()
     lacking = {
@@ -190,6 +249,47 @@ def test_other_findings_are_found_by_what_reports_say(real_archive) -> None:
             says = any(re.search(pattern, each, re.IGNORECASE) and not is_denial(each) for each in sentences)
             right[says] += 1
     assert right[True] / right.total() >= 0.95
+
+
+# Without an archive
+
+
+@pytest.mark.parametrize(
+    ("typed", "affirmed", "denied"),
+    [
+        ("emphysema: none", "", "no emphysema"),
+        ("Effusion & consolidation absent", "", "no effusion and consolidation"),
+        ("nodule with effusion absent", "nodule with", "no effusion"),
+        ("nodule -effusion", "nodule", "no effusion"),
+        ("sliding -type hernia", "sliding -type hernia", ""),
+        ("nodule not calcified", "nodule", "not calcified"),
+        ("heart not enlarged", "", "no heart enlarged"),
+        ("calcified aorta without aneurysm", "calcified aorta", "without aneurysm"),
+        ("scarring not appreciable on this scan", "", "no scarring on this scan"),
+        ("unable to see scarring", "", "no scarring"),
+        ("rule out PE", "pe", ""),
+        ("ruled out PE", "", "no pe"),
+        ("CT may be false negative", "", ""),
+        ("no change in nodule", "no change in nodule", ""),
+        ("pneumonia cannot be ruled out", "", ""),  # left open
+    ],
+)
+def test_denials_are_read_as_they_are_typed(typed: str, affirmed: str, denied: str) -> None:
+    said = split_by_polarity(in_sentences(typed))
+    assert (said.affirmed, said.denied) == (affirmed, denied)
+
+
+@given(st.text("abcd", min_size=5, max_size=9), st.integers(0, 9), st.sampled_from("abcd"))
+def test_one_letter_more_less_other_or_two_changed_round_is_one_letter_away(word, place, letter) -> None:
+    start, end = word[:place], word[place:]
+    for near in (
+        start + letter + end,
+        start + end[1:],
+        start + letter + end[1:],
+        start + end[1:2] + end[:1] + end[2:],
+    ):
+        assert near == word or (is_one_letter_away(word, near) and is_one_letter_away(near, word))
+    assert not is_one_letter_away(word, f"xy{word}")
 
 
 # Small archives
@@ -287,6 +387,17 @@ def test_the_words_of_a_whole_report_are_one_vote_and_its_denials_none(ward) -> 
 def test_a_misspelt_finding_is_one_that_the_question_has(ward) -> None:
     answer = answered(ward, "plueral efusion", legs=("text",))
     assert answer.query["labels"] == ["Pleural effusion"]
+
+
+def test_an_organ_goes_by_its_adjective_and_a_rare_word_by_the_finding_one_letter_away(engine) -> None:
+    said = {
+        "a": "The spleen is bigger than normal.",
+        "b": "Wall of the oesophagus is thick.",
+        "c": "Effusion.",
+    }
+    info = fill(engine, [study(name, findings=text) for name, text in said.items()])
+    for asked, first in (("splenic enlargement", "a"), ("esophageal thickening", "b"), ("splean", "a")):
+        assert studies(found((engine, info), asked, legs=("text",)))[:1] == first, asked
 
 
 def test_an_empty_collection_is_said_so_though_another_has_reports(ward) -> None:
