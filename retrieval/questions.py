@@ -9,17 +9,17 @@ from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import ReportError, SearchError
+from encoders.negation import split_by_polarity
 from encoders.reports import ReportSections
+from encoders.sentences import split_text
 from retrieval.answers import Question
 from retrieval.cases import Report, VolumeFile
 from retrieval.filters import LabelSource
 from retrieval.findings import abnormalities_in
 from retrieval.hits import present_labels
 from retrieval.named_cases import StoredCase, cases_of_content, stored_latent
-from retrieval.negation import split_by_polarity
 from retrieval.neighbours import Latent
 from retrieval.records import CollectionInfo, storable
-from retrieval.sentences import split_text
 from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:

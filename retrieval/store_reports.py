@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from encoders.sentences import SENTENCES_VERSION, split_report
 from retrieval.cases import Case, Report
 from retrieval.latent_copy import raw_connection
 from retrieval.records import storable
-from retrieval.sentences import SENTENCES_VERSION, split_report
 
 _SECTIONS = ("findings", "impression", "clinical_information", "technique")
 _ReportKey = tuple[str, str, str]  # (dataset, study, report)

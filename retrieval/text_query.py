@@ -10,12 +10,12 @@ from sqlalchemy import text as sql
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
+from encoders.negation import Said, split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS, OTHERS
+from encoders.plain_words import plain_words
+from encoders.sentences import split_text, words_said
 from encoders.wordings import EIGHTEEN, Finding
-from retrieval.negation import Said, split_by_polarity
-from retrieval.plain_words import plain_words
 from retrieval.query_words import FUNCTION, MODIFIERS
-from retrieval.sentences import split_text, words_said
 
 LONGEST_QUESTION = 4000  # characters that are searched for; a report is shorter
 MOST_TERMS = 24
