@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from safetensors import SafetensorError
+
 from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import CheckpointError, StorageError
 from encoders.model_card import file_sha256
@@ -94,9 +96,10 @@ def write_label_model(
         for path in draft.iterdir():
             path.chmod((draft / CARD_FILE).stat().st_mode)  # safetensors lets nobody but its owner read
         _swap(draft, out)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StorageError(
-            f"{out} cannot be written ({error.strerror or error}): free space or choose another --out"
+            f"{out} cannot be written ({reason}): free space or choose another --out"
         ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)

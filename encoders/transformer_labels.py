@@ -118,7 +118,10 @@ def open_transformer(
         ConfigError: there is no such device.
     """
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # a new head is no reason to warn
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         tokenizer = AutoTokenizer.from_pretrained(base, local_files_only=is_local)
         model = AutoModelForSequenceClassification.from_pretrained(
@@ -133,7 +136,7 @@ def open_transformer(
             f"{base} cannot be opened as a text encoder ({reason.rstrip('.')}): "
             "give a directory with its config.json, weights and tokeniser"
         ) from error
-    _check_windows(base, model, tokenizer, max_tokens)
+    _check_windows(base, model, max_tokens)
     try:
         return TransformerLabels(model, tokenizer, max_tokens=max_tokens, name=name, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -141,10 +144,10 @@ def open_transformer(
         raise ConfigError(f"found --device {device}, which cannot be used: {reason}") from error
 
 
-def _check_windows(base: str, model: Any, tokenizer: Any, max_tokens: int) -> None:
+def _check_windows(base: str, model: Any, max_tokens: int) -> None:
     """Refuse windows longer than the encoder's positions (RoBERTa counts them from its padding id on)."""
     positions = getattr(model.config, "max_position_embeddings", max_tokens)
     if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= (tokenizer.pad_token_id or 0) + 1
+        positions -= (model.config.pad_token_id or 0) + 1
     if positions < max_tokens:
         raise CheckpointError(f"{base} reads {positions} tokens and windows of {max_tokens} were asked for")

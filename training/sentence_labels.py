@@ -60,7 +60,7 @@ def fit_sentence_labels(
     votes = [_votes_on(place, names) for place in range(len(ABNORMALITIES))]
     all_votes = sorted({column for of_one in votes for column in of_one if ":" in names[column]})
     vocabulary: dict[int, int] = {}  # column among all features -> column of the model
-    forest = _Forest()
+    forest = Forest()
     for label, present_N in enumerate(labels_NC.T):
         telling = _most_telling(features_NF, present_N, run.words)
         columns = np.array(list(dict.fromkeys([*all_votes, *votes[label], *telling])))
@@ -102,7 +102,7 @@ def _most_telling(features_NF: Labels, present_N: npt.NDArray[np.bool_], most: i
     return [int(column) for column in np.argsort(-z_F, kind="stable")[:most]]
 
 
-class _Forest:
+class Forest:
     """Collects the trees of all labels in one list of nodes."""
 
     def __init__(self) -> None:
