@@ -26,6 +26,8 @@ def label(
 
     if out.exists() and reports.exists() and out.samefile(reports):
         raise InputError(f"found --out {out}, which is the table of reports itself: choose another file")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"found --out {out}, whose folder does not exist: make it first")
     extractor = load_label_extractor(model, device=device)
     table = read_report_table(reports)
     found = []

@@ -70,6 +70,7 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
 
 def survey_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
     """Read the source and count what `index_archive` would look at; nothing is stored or encoded."""
+    _extractor(request)  # one that is not there is better found before the night's work
     source = _open(request, make_key())
     summary = IndexSummary(collection=request.collection)
     for done, entry in enumerate(source, start=1):

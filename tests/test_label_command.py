@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,11 +198,15 @@ def test_options_that_do_not_go_together_are_refused(
     assert (ended.code, sentence in ended.err) == (2, True), ended.err
 
 
-def test_the_table_of_reports_is_not_written_over(ctsearch: Command, tmp_path: Path) -> None:
+def test_the_table_of_reports_is_not_written_over_and_a_missing_folder_is_found_first(
+    ctsearch: Command, tmp_path: Path
+) -> None:
     table = make_table(tmp_path / "reports.csv", "AccessionNo,report_text", "a,No effusion.")
     before = table.read_bytes()
     ended = ctsearch("label", table, "--model", "rules", "--out", table)
     assert (ended.code, table.read_bytes()) == (2, before)
+    ended = ctsearch("label", table, "--model", "rules", "--out", tmp_path / "no" / "labels.csv")
+    assert (ended.code, "whose folder does not exist" in ended.err) == (2, True)
 
 
 def test_indexing_reads_missing_labels_from_reports_and_keeps_those_given(
@@ -241,8 +246,29 @@ def test_indexing_reads_missing_labels_from_reports_and_keeps_those_given(
     assert (again.json["indexed"], again.json["updated"]) == (0, 0)
 
 
+@pytest.mark.parametrize("dry_run", [(), ("--dry-run",)])
 def test_indexing_with_a_model_that_is_not_there_stops_before_it_starts(
-    database: str, ctsearch: Command, tmp_path: Path
+    dry_run: tuple[str, ...], database: str, ctsearch: Command, tmp_path: Path
 ) -> None:
-    ended = ctsearch("index", tmp_path, "--label-model", tmp_path / "nowhere")
+    ended = ctsearch("index", tmp_path, "--label-model", tmp_path / "nowhere", *dry_run)
     assert (ended.code, "holds no label extractor" in ended.err) == (2, True)
+
+
+def test_without_scikit_learn_the_command_that_installs_it_is_named(
+    ctsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    table = write_annotated(tmp_path / "reports.csv", *made_up_reports(20, seed=7))
+    ended = ctsearch("train", "report-labels", "--reports", table, "--out", tmp_path / "model")
+    assert (ended.code, "pip install 'ctsearch[train]'" in ended.err) == (2, True)
+
+
+def test_what_is_fitted_labels_without_scikit_learn(
+    ctsearch: Command, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [name for name in sys.modules if name.partition(".")[0] == "sklearn"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    table = make_table(tmp_path / "reports.csv", "AccessionNo,report_text", "a,There is emphysema.")
+    ended = ctsearch("label", table, "--model", trained, "--out", tmp_path / "labels.csv")
+    assert ended.code == 0, ended.err
