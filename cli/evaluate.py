@@ -1,4 +1,4 @@
-"""`ctsearch evaluate`: how well cases are found, with every figure's definition, floor and interval."""
+"""`ctsearch evaluate`: how well cases and findings are found, each figure with its floor and interval."""
 
 import json
 import sys
@@ -9,12 +9,12 @@ import typer
 
 from cli.filter_options import LabelSourceOption
 
-app = typer.Typer(help="Score retrieval.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Score retrieval and detection.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
 def evaluate() -> None:
-    """Score what is stored in a collection, or latents in a file."""
+    """Score what is stored in a collection, or latents or scores in a file."""
 
 
 @app.command()
@@ -99,5 +99,99 @@ def retrieval(
         print_comparison(result)
     else:
         print_evaluation(result)
+    if written:
+        typer.echo(f"written to {out}: {', '.join(written)}")
+
+
+@app.command()
+def detection(
+    collection: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose latents, scored zero-shot; labels are the archive's."),
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(metavar="NPZ", help="name, score (N, 18); optionally study, patient.")
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="With --scores: VolumeName and the findings.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(metavar="NAME_OR_NPZ", help="Compare with another collection or scores file."),
+    ] = None,
+    finding_set: Annotated[
+        str,
+        typer.Option(
+            "--findings",
+            metavar="auto|ct-rate|rad-chestct",
+            help="The 18, or RAD-ChestCT's 16; auto goes by the volumes' names.",
+        ),
+    ] = "auto",
+    threshold_share: Annotated[
+        float,
+        typer.Option(metavar="SHARE", help="Of the patients, who choose thresholds and are not scored."),
+    ] = 0.1,
+    label_source: LabelSourceOption = None,
+    skip_unlabelled: Annotated[
+        bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
+    ] = False,
+    resamples: Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")] = 1000,
+    permutations: Annotated[int, typer.Option(min=10, help="Of the paired test, with --against.")] = 10_000,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the patients for thresholds, bootstrap, permutations, t-SNE.")
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write JSON, CSV tables and plots there.")
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="That encodes the prompts.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Print how well scores tell each finding, beside what calling every volume the same gives."""
+    from cli.detection_tables import print_detection, print_detection_comparison
+    from cli.progress import indexing_progress
+    from retrieval.evaluation.detection.document import detection_document
+    from retrieval.evaluation.detection.evaluate import DetectionOptions, compare_detection, detect
+    from retrieval.evaluation.detection.output import write_detection
+    from retrieval.evaluation.detection.sample import parse_finding_set
+    from retrieval.evaluation.detection.sources import DetectionRequest, load_scores
+    from retrieval.evaluation.output import require_libraries
+    from retrieval.filters import parse_label_source
+
+    request = DetectionRequest(
+        collection=collection,
+        scores=scores,
+        labels=labels,
+        against=against,
+        label_source=None if label_source is None else parse_label_source(label_source),
+        skip_unlabelled=skip_unlabelled,
+        device=device,
+    )
+    options = DetectionOptions(
+        finding_set=parse_finding_set(finding_set),
+        threshold_share=threshold_share,
+        resamples=resamples,
+        permutations=permutations,
+        seed=seed,
+    )
+    if out is not None:
+        require_libraries()
+    with indexing_progress() as progress:
+        scored, other = load_scores(request, progress)
+        result = (
+            detect(scored, options, progress)
+            if other is None
+            else compare_detection(scored, other, options, progress)
+        )
+        written = [] if out is None else write_detection(result, out, progress)
+    document = detection_document(result)
+    for warning in dict.fromkeys((*document["warnings"], *document.get("against", {}).get("warnings", ()))):
+        typer.echo(warning, err=True)
+    if as_json:
+        sys.stdout.write(json.dumps(document) + "\n")
+        return
+    if other is None:
+        print_detection(document, scored.pool.called)
+    else:
+        print_detection_comparison(document, scored.pool.called, other.pool.called)
     if written:
         typer.echo(f"written to {out}: {', '.join(written)}")

@@ -33,15 +33,15 @@ def print_evaluation(evaluation: "Evaluation") -> None:
     """Print every figure of a pool with its 95 % interval and its floors."""
     from retrieval.evaluation.figures import REPORT_KS, VOLUME_KS
 
-    console = _console()
-    table = _table("Volume to volume", "K", "Figure", "95 % interval", "Random", "Siblings first")
+    console = console_of()
+    table = table_of("Volume to volume", "K", "Figure", "95 % interval", "Random", "Siblings first")
     for name, path in {**_VOLUME_ROWS, "published script": _SCRIPT_OVERLAP}.items():
         for k in VOLUME_KS:
             floors = ("random", "siblings_first") if path == _SCRIPT_OVERLAP else ("random",)
             table.add_row(*_row(evaluation, name, path, k, floors))
         table.add_section()
     console.print(table)
-    table = _table("Report to volume", "K", "Figure", "95 % interval", "Random")
+    table = table_of("Report to volume", "K", "Figure", "95 % interval", "Random")
     for name, path in _report_rows(evaluation).items():
         for k in REPORT_KS:
             table.add_row(*_row(evaluation, name, path, k, ("random",)))
@@ -52,9 +52,9 @@ def print_evaluation(evaluation: "Evaluation") -> None:
 
 def print_comparison(comparison: "Comparison") -> None:
     """Print the figures of two pools side by side, their differences, and how likely these are by chance."""
-    console = _console()
+    console = console_of()
     first, other = comparison.first, comparison.other
-    table = _table("Figure", "K", "This", "Against", "Differ", "95 % interval", "p")
+    table = table_of("Figure", "K", "This", "Against", "Differ", "95 % interval", "p")
     shown = "Figure"
     for name, path in {**_VOLUME_ROWS, **_REPORT_ROWS}.items():
         for k in [of[-1] for of in comparison.difference if of[:-1] == path]:
@@ -62,15 +62,15 @@ def print_comparison(comparison: "Comparison") -> None:
             table.add_row(
                 name if name != shown else "",
                 k,
-                _number(first.figures[at]),
-                _number(other.figures[at]),
-                _number(comparison.difference[at], "+"),
-                _interval(comparison.intervals[at], "+"),
-                _p(comparison.p[at]),
+                number_text(first.figures[at]),
+                number_text(other.figures[at]),
+                number_text(comparison.difference[at], "+"),
+                interval_text(comparison.intervals[at], "+"),
+                p_text(comparison.p[at]),
             )
             shown = name
         table.add_section()
-    console.print(Text(printable(f"{first.pool.source} against {other.pool.source}")))
+    console.print(Text(printable(f"{first.pool.called} against {other.pool.called}")))
     console.print(table)
     console.print(Text(f"p: {first.options.permutations:,} paired permutations, whole patients swapped."))
     _print_pool(console, first.pool, other.pool)
@@ -91,15 +91,15 @@ def _row(evaluation: "Evaluation", name: str, path: "FigurePath", k: int, floors
     interval = evaluation.intervals.get(at)
     within = 3 if "sections" in path else 1  # where the floor stands in the path
     of_floors = [
-        _number(evaluation.figures.get((*path[:within], "floor", floor, *path[within:], str(k))))
+        number_text(evaluation.figures.get((*path[:within], "floor", floor, *path[within:], str(k))))
         for floor in floors
     ]
     first = k == min(int(of[-1]) for of in evaluation.figures if of[:-1] == path)
     return [
         name if first else "",
         str(k),
-        _number(evaluation.figures[at]),
-        "" if interval is None else _interval(interval),
+        number_text(evaluation.figures[at]),
+        "" if interval is None else interval_text(interval),
         *of_floors,
     ]
 
@@ -119,26 +119,31 @@ def _print_pool(console: Console, pool: "Pool", other: "Pool | None" = None) -> 
         )
 
 
-def _number(value: float | None, sign: str = "") -> str:
+def number_text(value: float | None, sign: str = "") -> str:
+    """Return a figure with three digits, or nothing."""
     return "" if value is None else f"{value:{sign}.3f}"
 
 
-def _interval(ends: Sequence[float | None], sign: str = "") -> str:
+def interval_text(ends: Sequence[float | None], sign: str = "") -> str:
+    """Return both ends, or nothing where one is missing."""
     low, high = ends
     return "" if low is None or high is None else f"{low:{sign}.3f} to {high:{sign}.3f}"
 
 
-def _p(value: float | None) -> str:
+def p_text(value: float | None) -> str:
+    """Return a p-value: four digits below .1, else two."""
     if value is None:
         return ""
     return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
 
 
-def _console() -> Console:
+def console_of() -> Console:
+    """Return where tables are printed."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def _table(name: str, *columns: str) -> Table:
+def table_of(name: str, *columns: str) -> Table:
+    """Return a table whose first column is text and whose others are numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
     table.add_column(name, overflow="fold")
     for column in columns:

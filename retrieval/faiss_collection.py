@@ -31,6 +31,7 @@ _HNSW_BUILD = 128
 _HNSW_SEARCH = 128
 _LISTS_LOOKED_AT = 4  # one in so many: of the first ten 32 of 736 lists kept .94, 128 .989, 256 .997
 _PQ_BITS = 8
+_MORE_THAN_MATCH, _NEAREST_AT_MOST = 4, 1024  # of all rows: tried where a filter leaves a quarter or more
 _GPU_AT_MOST = 2048  # rows that FAISS finds on a GPU
 _REFINED = 8  # how many times k the product quantiser proposes
 _TRAINED_ON = 64  # latents a list or a code; more makes no better centres (FAISS warns below 39)
@@ -152,6 +153,10 @@ class FaissCollection:
             return NearestRows(row_QK=empty.astype(np.int64), score_QK=empty.astype(np.float32))
         query_QL = np.ascontiguousarray(query_QL, np.float32)
         _use_threads(min(len(query_QL), _THREADS))
+        if among_N is not None and self.kind == "flat":
+            found = self._nearest_of_all_that_match(query_QL, k, among_N)
+            if found is not None:
+                return found
         if among_N is None:
             index = self._on_gpu if self._on_gpu is not None and k <= _GPU_AT_MOST else self._index
             parameters = self._unfiltered(k)
@@ -160,6 +165,25 @@ class FaissCollection:
             index, parameters = self._filtered(bits)
         score_QK, row_QK = index.search(query_QL, k, params=parameters)
         return NearestRows(row_QK=row_QK, score_QK=score_QK)
+
+    def _nearest_of_all_that_match(
+        self, query_QL: Latents, k: int, among_N: NDArray[np.bool_]
+    ) -> NearestRows | None:
+        """Return the rows that match among the nearest of all, or None where they are too few.
+
+        With a bitmap FAISS leaves the batched product for one row after the other: half as fast again.
+        """
+        wanted = int(_MORE_THAN_MATCH * k * len(among_N) / among_N.sum())
+        if wanted > _NEAREST_AT_MOST:
+            return None
+        score_QW, row_QW = self._index.search(query_QL, min(wanted, len(among_N)))
+        matches_QW = among_N[row_QW]
+        if (matches_QW.sum(1) < k).any():
+            return None
+        place_QK = np.argsort(~matches_QW, axis=1, kind="stable")[:, :k]
+        return NearestRows(
+            row_QK=np.take_along_axis(row_QW, place_QK, 1), score_QK=np.take_along_axis(score_QW, place_QK, 1)
+        )
 
     def _unfiltered(self, k: int) -> Any:
         """Return how the whole index is searched."""

@@ -17,6 +17,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from encoders.errors import SearchError
 from retrieval.cases import Sex
 from retrieval.findings import abnormality_named
+from retrieval.label_bits import bits_of
 from retrieval.records import storable
 from retrieval.schema import Label, Study, Volume
 
@@ -24,7 +25,7 @@ LabelSource = Literal["manual", "extractor", "zero_shot"]
 LABEL_PRECEDENCE: tuple[LabelSource, ...] = get_args(LabelSource)
 """Where sources disagree on a finding of a study, the first of these that speaks is believed.
 
-The database marks it (`Label.effective`, by a trigger of the second migration)."""
+The database keeps what follows from it (`Label.known` and `Label.present`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,12 +122,11 @@ def parse_label_source(text: str) -> LabelSource:
 
 
 def study_sets(filters: Filters) -> "list[Select[int]]":
-    """Select the ids of the studies with each label asked for, and of those with the split and dataset.
+    """Select the ids of the studies with the labels asked for, and of those with the split and dataset.
 
     A study matches that is in all of these sets.
     """
-    asked = [(name, True) for name in filters.labels] + [(name, False) for name in filters.without_labels]
-    sets = [_labelled(name, present, filters.label_source) for name, present in asked]
+    sets = [_labelled(filters)] if filters.labels or filters.without_labels else []
     columns = []
     if filters.split is not None:
         columns.append(_same_text(Study.split, filters.split))
@@ -154,16 +154,17 @@ def volume_conditions(filters: Filters) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def effective_labels(label_source: LabelSource | None) -> "Select[int, str, bool]":
-    """Select (study_id, abnormality, present): one row for each finding that is known of a study.
+def label_columns(
+    label_source: LabelSource | None,
+) -> tuple[InstrumentedAttribute[int], InstrumentedAttribute[int]]:
+    """Return the columns of `Label` with the bits of what is known and of what is present.
 
     Args:
         label_source: believe this source alone; None takes the first that speaks by LABEL_PRECEDENCE.
     """
-    rows = select(Label.study_id, Label.abnormality, Label.present)
-    if label_source is not None:
-        return rows.where(Label.source == label_source)
-    return rows.where(Label.effective)
+    if label_source is None:
+        return Label.known, Label.present
+    return getattr(Label, f"{label_source}_known"), getattr(Label, f"{label_source}_present")
 
 
 def refuse_unknown_values(connection: Connection, filters: Filters) -> None:
@@ -207,6 +208,8 @@ def _same_text(column: InstrumentedAttribute[Any], value: str) -> ColumnElement[
     return func.lower(column) == func.lower(value)
 
 
-def _labelled(abnormality: str, present: bool, label_source: LabelSource | None) -> "Select[int]":
-    known = effective_labels(label_source).where(Label.abnormality == abnormality, Label.present == present)
-    return known.with_only_columns(Label.study_id)
+def _labelled(filters: Filters) -> "Select[int]":
+    known, present = label_columns(filters.label_source)
+    absent = known.bitwise_and(present.bitwise_not())
+    asked = ((present, bits_of(filters.labels)), (absent, bits_of(filters.without_labels)))
+    return select(Label.study_id).where(*(column.bitwise_and(bits) == bits for column, bits in asked if bits))

@@ -1,15 +1,16 @@
-"""What is shown of the cases found: labels, report, acquisition. Four queries, however many hits."""
+"""What is shown of the cases found: labels, report, acquisition. Three queries, however many hits."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import ColumnElement, RowMapping, select
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
-from retrieval.filters import LABEL_PRECEDENCE, LabelSource, effective_labels
+from retrieval.filters import LABEL_PRECEDENCE, LabelSource, label_columns
 from retrieval.fusion import LegName, LegPlace
+from retrieval.label_bits import labels_of
 from retrieval.matched_sentences import matched_sentences
 from retrieval.neighbours import Neighbour, listed
 from retrieval.schema import Label, Patient, Report, Study, Volume
@@ -81,16 +82,16 @@ def fetch_hits(
         places: of each neighbour, where it stands in each leg.
     """
     study_ids = {neighbour.study_id for neighbour in neighbours}
-    volumes = _volumes(connection, {n.volume_id for n in neighbours if n.volume_id is not None})
+    shown = {neighbour.volume_id for neighbour in neighbours if neighbour.volume_id is not None}
+    volumes = _volumes(connection, shown, label_source)
     studies = {row["study_id"]: row for row in volumes.values()}
     without_volume = study_ids - studies.keys()
     if without_volume:
-        studies |= _studies(connection, without_volume)
+        studies |= _studies(connection, without_volume, label_source)
     reports = _reports(connection, study_ids)
-    known = _known_labels(connection, study_ids, label_source)
-    shown = [_report_shown(neighbour, reports.get(neighbour.study_id, [])) for neighbour in neighbours]
+    reported = [_report_shown(neighbour, reports.get(neighbour.study_id, [])) for neighbour in neighbours]
     sentences = matched_sentences(
-        connection, {report["id"] for report in shown if report is not None}, wanted
+        connection, {report["id"] for report in reported if report is not None}, wanted
     )
     return tuple(
         Hit(
@@ -99,7 +100,7 @@ def fetch_hits(
             study=neighbour.study,
             patient=studies[neighbour.study_id]["patient"],
             score=neighbour.score,
-            **_compared(known.get(neighbour.study_id, {}), query_labels),
+            **_compared(_labels(studies[neighbour.study_id]), query_labels),
             legs=place,
             matched_sentences=sentences.get(report["id"], ()) if report is not None else (),
             findings=report["findings"] if report is not None else "",
@@ -110,7 +111,7 @@ def fetch_hits(
             },
         )
         for rank, (neighbour, report, place) in enumerate(
-            zip(neighbours, shown, places or [{}] * len(shown), strict=True), start=1
+            zip(neighbours, reported, places or [{}] * len(reported), strict=True), start=1
         )
     )
 
@@ -119,18 +120,12 @@ def present_labels(
     connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
 ) -> dict[int, tuple[str, ...]]:
     """Return each study's findings known to be present, in the order of `ABNORMALITIES`."""
-    known = _known_labels(connection, study_ids, label_source)
-    return {study_id: present for study_id, labels in known.items() if (present := _present(labels))}
+    rows = connection.execute(_LABELS[label_source], {"ids": sorted(study_ids)}).mappings()
+    return {row["study_id"]: present for row in rows if (present := _present(_labels(row)))}
 
 
-def _known_labels(
-    connection: Connection, study_ids: Collection[int], label_source: LabelSource | None
-) -> dict[int, dict[str, bool]]:
-    """Return what is known of each study's findings: whether they are there."""
-    known: dict[int, dict[str, bool]] = {}
-    for study_id, abnormality, there in connection.execute(_LABELS[label_source], {"ids": sorted(study_ids)}):
-        known.setdefault(study_id, {})[abnormality] = there
-    return known
+def _labels(row: RowMapping) -> dict[str, bool]:
+    return {} if row["known"] is None else labels_of(row["known"], row["present"])
 
 
 def _present(known: Mapping[str, bool]) -> tuple[str, ...]:
@@ -158,12 +153,19 @@ def _source(source: Source | None) -> dict[str, str]:
     return {} if source is None else {"source": source.uri}
 
 
-def _studies(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
-    return {row["study_id"]: row for row in connection.execute(_STUDIES, {"ids": sorted(ids)}).mappings()}
+def _studies(
+    connection: Connection, ids: Collection[int], label_source: LabelSource | None
+) -> dict[int, RowMapping]:
+    rows = connection.execute(_STUDIES[label_source], {"ids": sorted(ids)}).mappings()
+    return {row["study_id"]: row for row in rows}
 
 
-def _volumes(connection: Connection, ids: Collection[int]) -> dict[int, RowMapping]:
-    return {row["id"]: row for row in connection.execute(_VOLUMES, {"ids": sorted(ids)}).mappings()}
+def _volumes(
+    connection: Connection, ids: Collection[int], label_source: LabelSource | None
+) -> dict[int, RowMapping]:
+    return {
+        row["id"]: row for row in connection.execute(_VOLUMES[label_source], {"ids": sorted(ids)}).mappings()
+    }
 
 
 def _reports(connection: Connection, study_ids: Collection[int]) -> dict[int, list[RowMapping]]:
@@ -179,9 +181,15 @@ def _report_shown(neighbour: Neighbour, reports: Sequence[RowMapping]) -> RowMap
     return next(iter(found or reports), None)
 
 
+def _said(label_source: LabelSource | None) -> tuple[ColumnElement[int], ColumnElement[int]]:
+    known, present = label_columns(label_source)
+    return known.label("known"), present.label("present")
+
+
 # Built once: SQLAlchemy takes longer to build such a statement than PostgreSQL to answer it.
+_SOURCES = (None, *LABEL_PRECEDENCE)
 _LABELS = {
-    source: effective_labels(source).where(listed(Label.study_id)) for source in (None, *LABEL_PRECEDENCE)
+    source: select(Label.study_id, *_said(source)).where(listed(Label.study_id)) for source in _SOURCES
 }
 _STUDY = (
     Study.id.label("study_id"),
@@ -190,13 +198,21 @@ _STUDY = (
     Study.day,
     Patient.name.label("patient"),
 )
-_STUDIES = select(*_STUDY).join(Patient, Patient.id == Study.patient_id).where(listed(Study.id))
-_VOLUMES = (
-    select(Volume.id, *(getattr(Volume, name) for name in ACQUISITION), *_STUDY)
+_STUDIES = {
+    source: select(*_STUDY, *_said(source))
+    .join(Patient, Patient.id == Study.patient_id)
+    .outerjoin(Label, Label.study_id == Study.id)
+    .where(listed(Study.id))
+    for source in _SOURCES
+}
+_VOLUMES = {
+    source: select(Volume.id, *(getattr(Volume, name) for name in ACQUISITION), *_STUDY, *_said(source))
     .join(Study, Study.id == Volume.study_id)
     .join(Patient, Patient.id == Study.patient_id)
+    .outerjoin(Label, Label.study_id == Study.id)
     .where(listed(Volume.id))
-)
+    for source in _SOURCES
+}
 _REPORTS = (
     select(Report.id, Report.study_id, Report.findings, Report.impression)
     .where(listed(Report.study_id))

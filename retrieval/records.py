@@ -15,6 +15,8 @@ RunState = Literal["finished", "interrupted", "failed"]
 
 def storable(text: str) -> str:
     """Return text as PostgreSQL takes it: no NUL, and bytes of a file name that are no UTF-8 written out."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode("utf-8")
 
 

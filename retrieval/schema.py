@@ -14,6 +14,7 @@ from sqlalchemy import (
     ForeignKey,
     Identity,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     SmallInteger,
@@ -22,18 +23,18 @@ from sqlalchemy import (
     UniqueConstraint,
     func,
     text,
-    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "0003"
+REVISION = "0004"
 """The newest migration: what a database of these tables says it is."""
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
 Digest = Annotated[bytes, mapped_column(LargeBinary)]
+Bits = Annotated[int, mapped_column(Integer, server_default="0")]
 Now = Annotated[datetime, mapped_column(DateTime(timezone=True), server_default=func.now())]
 
 
@@ -187,24 +188,38 @@ class ReportSentence(Base):
 
 
 class Label(Base):
-    """Present or absent, as one source says; a missing row means unknown.
+    """What each source says of a study's findings, as bits; see `retrieval.label_bits`.
 
-    A trigger keeps `effective`: of a study's sources for one finding, the first by precedence has it.
+    A finding that is not known is unknown, never absent. PostgreSQL keeps `known` and `present`: of the
+    sources that speak of a finding, the first by precedence (manual, extractor, zero_shot).
     """
 
     __tablename__ = "label"
     __table_args__ = (
-        CheckConstraint("source IN ('manual', 'extractor', 'zero_shot')", name="source"),
-        Index(
-            None, "abnormality", "present", postgresql_include=["study_id", "source", "effective"]
-        ),  # a filter reads nothing else
+        CheckConstraint(
+            "(manual_present & ~manual_known) = 0 AND (extractor_present & ~extractor_known) = 0 "
+            "AND (zero_shot_present & ~zero_shot_known) = 0",
+            name="present_is_known",
+        ),
     )
 
     study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), primary_key=True)
-    abnormality: Mapped[str] = mapped_column(primary_key=True)
-    source: Mapped[str] = mapped_column(primary_key=True)
-    present: Mapped[bool]
-    effective: Mapped[bool] = mapped_column(server_default=true())
+    manual_known: Mapped[Bits]
+    manual_present: Mapped[Bits]
+    extractor_known: Mapped[Bits]
+    extractor_present: Mapped[Bits]
+    zero_shot_known: Mapped[Bits]
+    zero_shot_present: Mapped[Bits]
+    known: Mapped[int] = mapped_column(
+        Computed("(manual_known | extractor_known) | zero_shot_known", persisted=True)
+    )
+    present: Mapped[int] = mapped_column(
+        Computed(
+            "(manual_present | (extractor_present & ~manual_known)) "
+            "| (zero_shot_present & ~(manual_known | extractor_known))",
+            persisted=True,
+        )
+    )
 
 
 class Collection(Base):

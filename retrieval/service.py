@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
-from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.errors import CheckpointError, ReportError, StorageError
@@ -34,6 +33,7 @@ from retrieval.questions import encode_volume, from_case, from_report, from_text
 from retrieval.records import CollectionInfo, Removed
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
 from retrieval.search import search_many
+from retrieval.sessions import one_state
 from retrieval.snapshots import Snapshots
 from retrieval.store import Store
 
@@ -95,7 +95,7 @@ class CaseSearch:
         Raises:
             SearchError: there is no such case or collection, or the case has no latent in it.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             info = asked_collection(connection, collection)
             case = find_case_by_any_name(connection, name, self._key)
             question = from_case(connection, info, case, options.filters.label_source, self._key)
@@ -114,7 +114,7 @@ class CaseSearch:
         Raises:
             SearchError: there is no such case or collection, or a case has no latent in it.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             info = asked_collection(connection, collection)
             source = options.filters.label_source
             questions = [
@@ -156,7 +156,7 @@ class CaseSearch:
         info = self.collection(collection)
         encoder = self.encoder(info)
         check_preprocessing(info, encoder)
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             question, warnings = from_volume(connection, encoder, path, options.filters.label_source)
         return replace(self._ask(info, question, options), warnings=warnings)
 
@@ -206,7 +206,7 @@ class CaseSearch:
             SearchError: there is no such case or collection, or no volume of the case has a latent in it.
             ReportError: the collection's encoder cannot read text.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             info = asked_collection(connection, collection)
             case = find_case_by_any_name(connection, name, self._key)
             stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
@@ -250,7 +250,7 @@ class CaseSearch:
         info = self.collection(collection)
         prompts = self._encoded(info, findings, prompt)
         gallery = Gallery(collection_id=info.id, filters=options.filters, unit=options.unit)
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             return rank_by_findings(connection, gallery, info.name, prompts, options.limit)
 
     # The archive
@@ -263,7 +263,7 @@ class CaseSearch:
         Raises:
             SearchError: a filter names a value that the archive does not have.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             return list_cases(connection, filters, unit, limit)
 
     def remove_patient(self, name: str) -> Removed:
@@ -272,7 +272,7 @@ class CaseSearch:
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             stored = stored_name(connection, name, "patient", self._key)
         return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor))
 
@@ -282,7 +282,7 @@ class CaseSearch:
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             stored = stored_name(connection, name, "study", self._key)
         return self._removed(lambda: self._store.remove_study(stored, actor=self._actor))
 
@@ -303,7 +303,7 @@ class CaseSearch:
         Raises:
             SearchError: there is none of that name, or it is not clear which is meant.
         """
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             return asked_collection(connection, name)
 
     def encoder(self, collection: CollectionInfo) -> "Encoder":
@@ -327,7 +327,7 @@ class CaseSearch:
         if not questions:
             return []
         snapshot = self._snapshot_in_memory(info, options.engine)  # before the transaction that it serves
-        with self._snapshot() as connection:
+        with one_state(self._engine) as connection:
             answers = search_many(connection, info, questions, options, snapshot=snapshot, key=self._key)
         shown = [hit.volume for answer in answers if answer.opened for hit in answer.hits if hit.volume]
         if shown:
@@ -385,9 +385,3 @@ class CaseSearch:
     def store(self) -> Store:
         """Collections, removal, identities: what changes the archive."""
         return self._store
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[Connection]:
-        """One state of the archive for all queries of an answer."""
-        with self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -26,6 +26,7 @@ from retrieval.latent_copy import latent_blocks
 from retrieval.named_cases import LATENT_KINDS, LatentKind
 from retrieval.postgres_errors import database_errors
 from retrieval.records import CollectionInfo
+from retrieval.sessions import one_state
 from retrieval.snapshot_age import is_of_this_past, number_anew, rows_newer, table_file
 from retrieval.snapshot_files import (
     LOCK,
@@ -254,7 +255,7 @@ class Snapshots:
     def _write(self, info: CollectionInfo, folder: Path, kind: IndexKind, progress: Progress | None) -> None:
         with database_errors(), self.engine.begin() as connection:
             number_anew(connection, info.id)
-        with self._reading() as connection:
+        with one_state(self.engine) as connection:
             pg_snapshot = connection.execute(text("SELECT pg_current_snapshot()::text")).scalar_one()
             file, total = table_file(connection, info.id), _rows_up_to(connection, info, None)
             check_room(folder, total * info.latent_dim * np.dtype(np.float32).itemsize)
@@ -297,7 +298,7 @@ class Snapshots:
             return "flat"
 
     def _is_large(self, info: CollectionInfo) -> bool:
-        with self._reading() as connection:
+        with one_state(self.engine) as connection:
             return _rows_up_to(connection, info, FAISS_FROM_ROWS) >= FAISS_FROM_ROWS
 
     def _is_outdated(self, info: CollectionInfo, manifest: Manifest) -> bool:
@@ -310,7 +311,7 @@ class Snapshots:
         if near == manifest.pg_snapshot and time.monotonic() - since < _ASKED_AGAIN_S:
             return False
         bearable = max(_BEHIND_ROWS, int(_BEHIND_SHARE * manifest.count))
-        with self._reading() as connection:
+        with one_state(self.engine) as connection:
             is_known = is_of_this_past(connection, manifest.pg_snapshot)
             is_known &= table_file(connection, info.id) == manifest.table_file
             newer = rows_newer(connection, info.id, manifest.pg_snapshot, up_to=bearable + 1)
@@ -338,14 +339,9 @@ class Snapshots:
         finally:
             lock.release()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with database_errors(), self.engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-
     def _archive_name(self) -> str:
         if self._archive is None:
-            with self._reading() as connection:
+            with one_state(self.engine) as connection:
                 self._archive = connection.execute(text(_ARCHIVE)).scalar_one()
         return self._archive
 

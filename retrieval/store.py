@@ -50,7 +50,8 @@ __all__ = [
 _T = TypeVar("_T")
 _ATTEMPTS = 10
 _PLAN_ONCE = text("SET LOCAL plan_cache_mode = auto")  # else every row's foreign keys are planned anew
-_COLLISIONS = {"40P01", "40001"}  # deadlock, serialization failure: the same again will do
+# Deadlock, serialization failure, a row that another writer added or removed: the same again will do.
+_COLLISIONS = {"40P01", "40001", "23505", "23503"}
 
 
 class Store:

@@ -21,8 +21,9 @@ _ATTEMPTS = 5
 def save_embeddings(connection: Connection, collection: CollectionInfo, rows: Sequence[EmbeddingRow]) -> None:
     """Write latents; one of an item that has one already replaces it.
 
-    Rows are deleted and copied, not upserted: a copy straight into the partition is twice as fast as one by
-    way of a temporary table. An item that was removed from the archive meanwhile is passed over.
+    Rows are copied straight into the partition: an upsert by way of a temporary table takes twice as long.
+    Only where one of them is there already are those of all these items deleted first. An item that was
+    removed from the archive meanwhile is passed over.
 
     Args:
         connection: in a transaction.
@@ -39,14 +40,18 @@ def save_embeddings(connection: Connection, collection: CollectionInfo, rows: Se
     _check(collection, rows)
     distinct = {(row.volume_id, row.report_id): row for row in rows}
     ordered = [distinct[key] for key in sorted(distinct, key=lambda key: (key[0] or 0, key[1] or 0))]
+    table = partition_name(collection.id)
+    are_new = True
     for _ in range(_ATTEMPTS):
         if not ordered:
             return
         try:
             with connection.begin_nested():
-                _replace(connection, collection, ordered)
+                if not are_new:
+                    _delete(connection, table, ordered)
+                copy_latents_in(connection, table, collection.id, ordered)
         except errors.UniqueViolation:
-            continue  # another writer was faster with one of them: replace its row
+            are_new = False  # or another writer was faster with one of them
         except errors.ForeignKeyViolation:
             ordered = _still_there(connection, ordered)
         except errors.UndefinedTable as error:
@@ -114,8 +119,7 @@ def _item(row: EmbeddingRow) -> str:
     return " and ".join(f"{kind} {number}" for kind, number in named if number is not None) or "nothing"
 
 
-def _replace(connection: Connection, collection: CollectionInfo, rows: Sequence[EmbeddingRow]) -> None:
-    table = partition_name(collection.id)
+def _delete(connection: Connection, table: str, rows: Sequence[EmbeddingRow]) -> None:
     with raw_connection(connection).cursor() as cursor:
         for item in ("volume_id", "report_id"):
             ids = [number for row in rows if (number := getattr(row, item)) is not None]
@@ -126,7 +130,6 @@ def _replace(connection: Connection, collection: CollectionInfo, rows: Sequence[
                 cursor.execute(
                     delete, (f"{{{','.join(map(str, ids))}}}",)
                 )  # a list is dumped ten times slower
-    copy_latents_in(connection, table, collection.id, rows)
 
 
 def _still_there(connection: Connection, rows: Sequence[EmbeddingRow]) -> list[EmbeddingRow]:

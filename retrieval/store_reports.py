@@ -1,7 +1,7 @@
 """Reports and their sentences."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import text
@@ -9,25 +9,28 @@ from sqlalchemy.engine import Connection
 
 from encoders.sentences import SENTENCES_VERSION, split_report
 from retrieval.cases import Case, Report
-from retrieval.latent_copy import raw_connection
 from retrieval.records import storable
+from retrieval.store_rows import copy_rows, reserve_ids
 
 _SECTIONS = ("findings", "impression", "clinical_information", "technique")
-_ReportKey = tuple[str, str, str]  # (dataset, study, report)
+_Key = tuple[int, str]  # (study id, report)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedReports:
     """Ids by (dataset, study, report), and which rows were written."""
 
-    ids: dict[_ReportKey, int]
+    ids: dict[tuple[str, str, str], int]
     new: frozenset[int]
     changed: frozenset[int]
     changed_studies: frozenset[int]
 
 
 def save_reports(
-    connection: Connection, cases: Sequence[Case], study_ids: Mapping[tuple[str, str], int]
+    connection: Connection,
+    cases: Sequence[Case],
+    study_ids: Mapping[tuple[str, str], int],
+    new_studies: Collection[int],
 ) -> SavedReports:
     """Write new reports and those whose text changed, with their sentences.
 
@@ -35,6 +38,7 @@ def save_reports(
         connection: in a transaction.
         cases: whose reports are meant; one that comes twice keeps the text that comes last.
         study_ids: by (dataset, study).
+        new_studies: of them, those that were not stored before and so have no report yet.
     """
     given = {
         (study_ids[storable(case.dataset), storable(case.study)], storable(report.name)): _storable(report)
@@ -43,22 +47,63 @@ def save_reports(
     }
     if not given:
         return SavedReports(ids={}, new=frozenset(), changed=frozenset(), changed_studies=frozenset())
-    keys = {"studies": [study_id for study_id, _ in given], "names": [name for _, name in given]}
-    written = connection.execute(
-        text(_SAVE),
-        keys
-        | {section: [getattr(report, section) for report in given.values()] for section in _SECTIONS}
-        | {"digests": [_digest(report) for report in given.values()], "version": SENTENCES_VERSION},
-    ).all()
-    by_key = {(study, name): report_id for study, name, report_id in connection.execute(text(_IDS), keys)}
-    _save_sentences(connection, {report_id: given[study, name] for report_id, study, name, _ in written})
+    ids = _copy_new(connection, {key: given[key] for key in sorted(given) if key[0] in new_studies})
+    new, changed = set(ids), set[_Key]()
+    stored = {key: report for key, report in given.items() if key not in ids}
+    if stored:
+        inserted, changed = _save_stored(connection, stored)
+        new |= inserted
+        ids |= _stored_ids(connection, stored)
+    _save_sentences(
+        connection, {ids[key]: given[key] for key in new | changed}, {ids[key] for key in changed}
+    )
     names = {study_id: key for key, study_id in study_ids.items()}
     return SavedReports(
-        ids={(*names[study_id], name): report_id for (study_id, name), report_id in by_key.items()},
-        new=frozenset(report_id for report_id, _, _, is_new in written if is_new),
-        changed=frozenset(report_id for report_id, _, _, is_new in written if not is_new),
-        changed_studies=frozenset(study_id for _, study_id, _, is_new in written if not is_new),
+        ids={(*names[study_id], name): report_id for (study_id, name), report_id in ids.items()},
+        new=frozenset(ids[key] for key in new),
+        changed=frozenset(ids[key] for key in changed),
+        changed_studies=frozenset(study_id for study_id, _ in changed),
     )
+
+
+def _copy_new(connection: Connection, given: Mapping[_Key, Report]) -> dict[_Key, int]:
+    if not given:
+        return {}
+    ids = dict(zip(given, reserve_ids(connection, "report", len(given)), strict=True))
+    columns = ("id", "study_id", "source_key", *_SECTIONS, "text_sha256", "sentences_version")
+    rows = (
+        (ids[key], *key, *_sections(report), _digest(report), SENTENCES_VERSION)
+        for key, report in given.items()
+    )
+    copy_rows(connection, "report", columns, rows)
+    return ids
+
+
+def _save_stored(connection: Connection, given: Mapping[_Key, Report]) -> tuple[set[_Key], set[_Key]]:
+    """Write the reports of studies that may have them; return the keys of the new and of the changed ones."""
+    sections = zip(*map(_sections, given.values()), strict=True)
+    written = connection.execute(
+        text(_SAVE),
+        _listed(given)
+        | dict(zip(_SECTIONS, map(list, sections), strict=True))
+        | {"digests": [_digest(report) for report in given.values()], "version": SENTENCES_VERSION},
+    ).all()
+    inserted = {(study_id, name) for study_id, name, is_new in written if is_new}
+    return inserted, {(study_id, name) for study_id, name, is_new in written if not is_new}
+
+
+def _stored_ids(connection: Connection, given: Mapping[_Key, Report]) -> dict[_Key, int]:
+    rows = connection.execute(text(_IDS), _listed(given))
+    return {(study_id, name): report_id for study_id, name, report_id in rows}
+
+
+def _listed(keys: Iterable[_Key]) -> dict[str, list[int] | list[str]]:
+    keys = list(keys)
+    return {"studies": [study_id for study_id, _ in keys], "names": [name for _, name in keys]}
+
+
+def _sections(report: Report) -> list[str]:
+    return [getattr(report, section) for section in _SECTIONS]
 
 
 def _storable(report: Report) -> Report:
@@ -69,17 +114,15 @@ def _storable(report: Report) -> Report:
 
 def _digest(report: Report) -> bytes:
     """Return a digest that differs where any section does, also where a sentence moved to the next one."""
-    return hashlib.sha256("\0".join(getattr(report, section) for section in _SECTIONS).encode()).digest()
+    return hashlib.sha256("\0".join(_sections(report)).encode()).digest()
 
 
-def _save_sentences(connection: Connection, written: Mapping[int, Report]) -> None:
-    """Replace the sentences of reports that were written; a text that became empty loses its latents too."""
-    if not written:
-        return
-    ids = sorted(written)
-    connection.execute(text("DELETE FROM report_sentence WHERE report_id = ANY(:ids)"), {"ids": ids})
-    empty = [each for each in ids if not (written[each].findings or written[each].impression)]
-    if empty:
+def _save_sentences(connection: Connection, written: Mapping[int, Report], changed: Collection[int]) -> None:
+    """Write the sentences of reports; a changed text loses its old ones, an empty one its latents too."""
+    if changed:
+        ids = {"ids": sorted(changed)}
+        connection.execute(text("DELETE FROM report_sentence WHERE report_id = ANY(:ids)"), ids)
+        empty = [each for each in ids["ids"] if not (written[each].findings or written[each].impression)]
         connection.execute(text("DELETE FROM embedding WHERE report_id = ANY(:ids)"), {"ids": empty})
     _copy_sentences(connection, written)
 
@@ -107,15 +150,21 @@ def split_again(connection: Connection) -> int:
 
 
 def _copy_sentences(connection: Connection, reports: Mapping[int, Report]) -> None:
-    columns = "report_id, section, ordinal, text, negated, affirmed, hedged, denied, fingerprint"
-    with (
-        raw_connection(connection).cursor() as cursor,
-        cursor.copy(f"COPY report_sentence ({columns}) FROM STDIN") as copy,
-    ):
-        for report_id in sorted(reports):
-            for one in split_report(reports[report_id]):
-                said = (one.said.affirmed, one.said.hedged, one.said.denied, one.said.fingerprint)
-                copy.write_row((report_id, one.section, one.ordinal, one.text, one.negated, *said))
+    columns = ("report_id", "section", "ordinal", "text", "negated")
+    said = ("affirmed", "hedged", "denied", "fingerprint")
+    rows = (
+        (
+            report_id,
+            each.section,
+            each.ordinal,
+            each.text,
+            each.negated,
+            *(getattr(each.said, w) for w in said),
+        )
+        for report_id in sorted(reports)
+        for each in split_report(reports[report_id])
+    )
+    copy_rows(connection, "report_sentence", (*columns, *said), rows)
 
 
 _SAVE = """
@@ -135,7 +184,7 @@ SET (findings, impression, clinical_information, technique, text_sha256, sentenc
     (excluded.findings, excluded.impression, excluded.clinical_information, excluded.technique,
     excluded.text_sha256, excluded.sentences_version)
 WHERE stored.text_sha256 <> excluded.text_sha256
-RETURNING stored.id, stored.study_id, stored.source_key, stored.xmax = 0
+RETURNING stored.study_id, stored.source_key, stored.xmax = 0
 """
 
 _IDS = """

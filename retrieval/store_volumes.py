@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 from encoders.errors import DatasetError
 from retrieval.cases import Acquisition, Case, Volume
 from retrieval.records import FileRow, storable
+from retrieval.store_rows import copy_rows, stored_or_reserved
 
 _COLUMNS = {  # of Acquisition and of the table, with their types
     "sex": "text",
@@ -51,21 +52,41 @@ def save_volumes(
     given = _distinct(cases, study_ids)
     if not given:
         return SavedVolumes(ids={}, new=frozenset(), changed=frozenset(), changed_studies=frozenset())
+    ids, new = stored_or_reserved(connection, "volume", sorted(given))
+    _copy_new(connection, {key: given[key] for key in sorted(new)}, ids)
     rows = [
-        {"study_id": study_id, "dataset": dataset, "name": name, **_acquired(volume.acquisition)}
+        {
+            "study_id": study_id,
+            "dataset": dataset,
+            "name": name,
+            **dict(zip(_COLUMNS, _values(volume.acquisition), strict=True)),
+            "silent": volume.acquisition == Acquisition(),
+        }
         for (dataset, name), (study_id, volume) in given.items()
+        if (dataset, name) not in new
     ]
-    written = connection.execute(text(_SAVE), {"rows": json.dumps(rows)}).all()
-    keys = {"datasets": [dataset for dataset, _ in given], "names": [name for _, name in given]}
-    changed = frozenset(volume_id for volume_id, _, is_new in written if not is_new)
+    written = connection.execute(text(_SAVE), {"rows": json.dumps(rows)}).all() if rows else []
+    ids |= {(dataset, name): volume_id for dataset, name, volume_id, _, _ in written}
+    changed = frozenset(volume_id for _, _, volume_id, _, is_new in written if not is_new)
     if changed:
         connection.execute(text(_FOLLOW_STUDY), {"volumes": sorted(changed)})
     return SavedVolumes(
-        ids={(dataset, name): volume_id for dataset, name, volume_id in connection.execute(text(_IDS), keys)},
-        new=frozenset(volume_id for volume_id, _, is_new in written if is_new),
+        ids=ids,
+        new=frozenset(ids[key] for key in new),
         changed=changed,
-        changed_studies=frozenset(study_id for _, study_id, is_new in written if not is_new),
+        changed_studies=frozenset(study_id for _, _, _, study_id, is_new in written if not is_new),
     )
+
+
+def _copy_new(
+    connection: Connection,
+    given: Mapping[tuple[str, str], tuple[int, Volume]],
+    ids: Mapping[tuple[str, str], int],
+) -> None:
+    rows = (
+        (ids[key], study_id, *key, *_values(volume.acquisition)) for key, (study_id, volume) in given.items()
+    )
+    copy_rows(connection, "volume", ("id", "study_id", "dataset", "name", *_COLUMNS), rows)
 
 
 def known_files(connection: Connection, volume_ids: Sequence[int]) -> dict[int, FileRow]:
@@ -129,17 +150,27 @@ def _distinct(
     return given
 
 
-def _acquired(acquisition: Acquisition) -> dict[str, Any]:
-    if acquisition == Acquisition():
-        return {"silent": True, "other": {}}
-    return {"silent": False} | {column: _plain(getattr(acquisition, column)) for column in _COLUMNS}
+def _values(said: Acquisition) -> tuple[Any, ...]:
+    """Return what a table row takes, in the order of `_COLUMNS`."""
+    return (
+        said.sex,
+        _finite(said.age_years),
+        _text(said.manufacturer),
+        _text(said.model),
+        _text(said.kernel),
+        _finite(said.slice_mm),
+        _finite(said.pixel_mm),
+        json.dumps({storable(str(name)): storable(str(value)) for name, value in said.other.items()})
+        if said.other
+        else "{}",
+    )
 
 
-def _plain(value: str | float | Mapping[str, str] | None) -> Any:
-    if isinstance(value, Mapping):
-        return {storable(str(name)): storable(str(said)) for name, said in value.items()}
-    if isinstance(value, str):
-        return storable(value)
+def _text(value: str | None) -> str | None:
+    return None if value is None else storable(value)
+
+
+def _finite(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
@@ -151,8 +182,11 @@ _SAVE = f"""
 INSERT INTO volume AS stored (study_id, dataset, name, {_listed("{column}")})
 SELECT given.study_id, given.dataset, given.name,
     {_listed("CASE WHEN given.silent AND old.id IS NOT NULL THEN old.{column} ELSE given.{column} END")}
-FROM jsonb_to_recordset(CAST(:rows AS jsonb))
-    AS given (study_id bigint, dataset text, name text, silent boolean, {_listed("{column} {type}")})
+FROM (
+    SELECT study_id, dataset, name, silent, {_listed("CAST({column} AS {type}) AS {column}")}
+    FROM jsonb_to_recordset(CAST(:rows AS jsonb))
+        AS given (study_id bigint, dataset text, name text, silent boolean, {_listed("{column} text")})
+) AS given
 LEFT JOIN volume AS old ON old.dataset = given.dataset AND old.name = given.name
 WHERE old.id IS NULL OR old.study_id <> given.study_id OR NOT given.silent
     AND ({_listed("old.{column}")}) IS DISTINCT FROM ({_listed("given.{column}")})
@@ -161,13 +195,8 @@ ON CONFLICT (dataset, name) DO UPDATE
 SET (study_id, {_listed("{column}")}) = (excluded.study_id, {_listed("excluded.{column}")})
 WHERE (stored.study_id, {_listed("stored.{column}")}) IS DISTINCT FROM
     (excluded.study_id, {_listed("excluded.{column}")})
-RETURNING stored.id, stored.study_id, stored.xmax = 0
+RETURNING stored.dataset, stored.name, stored.id, stored.study_id, stored.xmax = 0
 """  # noqa: S608 - columns of ours
-
-_IDS = """
-SELECT dataset, name, id FROM volume
-JOIN unnest(CAST(:datasets AS text[]), CAST(:names AS text[])) AS given (dataset, name) USING (dataset, name)
-"""
 
 _FOLLOW_STUDY = """
 UPDATE embedding SET study_id = volume.study_id, written_by = pg_current_xact_id()

@@ -96,6 +96,7 @@ def real_pool() -> Pool:
         volume_NL=latents,
         reports={"both": ReportLatents(latent_NL=latents, there_N=np.ones(len(names), bool))},
         present_NC=np.zeros((len(names), 18), bool),
+        known_NC=np.ones((len(names), 18), bool),
         age_N=np.full(len(names), np.nan),
     )
     return with_labels(pool, path)

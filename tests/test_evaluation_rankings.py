@@ -30,6 +30,7 @@ def pool_of(
         volume_NL=volume,
         reports={"both": ReportLatents(latent_NL=report, there_N=there)},
         present_NC=draw.random((volumes, 18)) < findings / 3,
+        known_NC=np.ones((volumes, 18), bool),
         age_N=np.full(volumes, np.nan),
     )
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -152,4 +153,28 @@ def test_reports_stored_before_text_search_are_split_again_by_the_upgrade(databa
         ]
     again = fill(engine, [study("a", findings="A nodule. No effusion.", impression="Cyst?")])
     assert again.name == "default"
+    migrate.check(engine)
+
+
+def test_labels_stored_a_row_a_finding_become_bits_and_go_back(database: str) -> None:
+    engine = open_engine()
+    one = study("a", labels={"Medical material": True, "Emphysema": False, "Lung nodule": True})
+    other = replace(one, labels={"Emphysema": True, "Bronchiectasis": True}, label_source="extractor")
+    fill(engine, [one, other, study("b")])
+    migrate.downgrade(engine, "0003")
+    rows = "SELECT abnormality, source, present, effective FROM label ORDER BY 1, 2"
+    with engine.connect() as connection:
+        assert [tuple(row) for row in connection.execute(text(rows))] == [
+            ("Bronchiectasis", "extractor", True, True),
+            ("Emphysema", "extractor", True, False),
+            ("Emphysema", "manual", False, True),
+            ("Lung nodule", "manual", True, True),
+            ("Medical material", "manual", True, True),
+        ]
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        bits = connection.execute(text("SELECT known, present, extractor_present FROM label")).all()
+    medical, emphysema, nodule, bronchiectasis = 1, 1 << 7, 1 << 9, 1 << 16
+    everything = medical | emphysema | nodule | bronchiectasis
+    assert [tuple(row) for row in bits] == [(everything, everything & ~emphysema, emphysema | bronchiectasis)]
     migrate.check(engine)

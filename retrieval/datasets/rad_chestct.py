@@ -54,6 +54,10 @@ The published CT-CLIP evaluation maps calcification to both kinds; medical mater
 have no counterpart.
 """
 
+CALCIFICATION = "Calcification"
+CALCIFICATIONS = tuple(name for name, of in OFFICIAL_FINDINGS.items() if of == ("calcification",))
+"""The two of the 18 that RAD-ChestCT knows as one; the published evaluation takes the larger score."""
+
 
 def rad_chestct_name(text: str) -> str | None:
     """Return the name of a volume without folder and ending; None where it is none of RAD-ChestCT's."""
@@ -148,19 +152,29 @@ def _acquisition(table: Table, row: Row) -> Acquisition:
 
 def _labels(labels: Joined) -> dict[str, dict[str, bool]]:
     tables = {table.path: table for table, _ in labels.rows.values()}
-    readers = {path: _LabelReader.of(table) for path, table in tables.items()}
+    readers = {path: LabelReader.of(table) for path, table in tables.items()}
     return {name: readers[table.path].read(table, row) for name, (table, row) in labels.rows.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class _LabelReader:
+class LabelReader:
     """Where the findings of a label table are; in the release's own tables at many places each."""
 
     columns: Mapping[str, int]
     places: Mapping[str, tuple[int, ...]]
 
+    @property
+    def findings(self) -> set[str]:
+        """The findings that the table says anything of."""
+        return {*self.columns, *self.places}
+
     @classmethod
-    def of(cls, table: Table) -> "_LabelReader":
+    def of(cls, table: Table) -> "LabelReader":
+        """Look for the columns of a table.
+
+        Raises:
+            DatasetError: it has none.
+        """
         by_finding: dict[str, list[int]] = {}
         for place, column in enumerate(table.columns):
             finding, star, _ = column.partition(PLACE_MARK)

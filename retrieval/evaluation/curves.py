@@ -67,7 +67,7 @@ def _measured(evaluation: Evaluation, system: int) -> list[tuple[str, Curve]]:
         evaluation.options.seed,
     )
     end = dict(zip(values, ends, strict=True))
-    source = evaluation.pool.source
+    source = evaluation.pool.called
     lines = [
         (name, _line(source, path, ks, mean, end, system))
         for ks, shown in ((_VOLUME_KS, _VOLUME_PANELS), (_REPORT_KS, _REPORT_PANELS))

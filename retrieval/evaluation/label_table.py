@@ -8,21 +8,24 @@ import numpy as np
 from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import DatasetError, InputError, SearchError
 from retrieval.acquisition import age_in_years
-from retrieval.datasets.columns import AGE, NAME, finding_columns, read_labels
+from retrieval.datasets.columns import AGE, NAME, PLACE_MARK, finding_columns
+from retrieval.datasets.rad_chestct import CALCIFICATION, CALCIFICATIONS, LabelReader
 from retrieval.datasets.tables import Row, Table, cell, read_table, rows_by_name
-from retrieval.evaluation.latents_file import volume_name
-from retrieval.evaluation.pool import Pool, first_names
+from retrieval.evaluation.named_rows import volume_name
+from retrieval.evaluation.pool import Pool, first_names, label_arrays
 from retrieval.findings import abnormality_named
 
 
-def with_labels(pool: Pool, path: Path, *, leave_out: bool = False) -> Pool:
+def with_labels(pool: Pool, path: Path, *, leave_out: bool = False, say_missing: bool = True) -> Pool:
     """Return a pool with the labels of a table: a row a volume, or a study.
 
     Args:
         pool: without labels.
         path: CSV with a column of names and one for each finding, in any order; other names of the findings
-            will do. Empty cells, -1 and columns that are missing mean unknown, which counts as absent.
+            will do, and so does RAD-ChestCT's release with its finding*place. Empty cells, -1 and columns
+            that are missing mean unknown.
         leave_out: leave out volumes that have no row, instead of refusing the table.
+        say_missing: warn that findings without a column count as absent.
 
     Raises:
         DatasetError: the table cannot be read, has no such column, or contradicts itself.
@@ -42,15 +45,15 @@ def with_labels(pool: Pool, path: Path, *, leave_out: bool = False) -> Pool:
             )
         warnings.append(f"{len(without)} volumes without a row in {path.name} were left out")
         pool = pool.at(np.flatnonzero(labelled))
-    columns = _columns(table)
-    absent = [finding for finding in ABNORMALITIES if finding not in columns]
-    if absent:
+    reader = _reader(table)
+    absent = [finding for finding in ABNORMALITIES if finding not in reader.findings]
+    if absent and say_missing:
         warnings.append(f"{path.name} has no column for {', '.join(absent)}: these count as absent")
-    known = [read_labels(table, row, columns) for row in found if row is not None]
+    present_NC, known_NC = label_arrays([reader.read(table, row) for row in found if row is not None])
     return replace(
         pool,
-        present_NC=np.array([[labels.get(finding, False) for finding in ABNORMALITIES] for labels in known]),
-        unknown=len(known) * len(ABNORMALITIES) - sum(map(len, known)),
+        present_NC=present_NC,
+        known_NC=known_NC,
         left_out=0,
         warnings=(*pool.warnings, *warnings),
     )
@@ -82,6 +85,12 @@ def _rows(table: Table) -> tuple[dict[str, Row], list[str]]:
     return rows, [*table.warnings, *repeated]
 
 
+def _reader(table: Table) -> LabelReader:
+    if any(PLACE_MARK in column for column in table.columns):
+        return LabelReader.of(table)
+    return LabelReader(_columns(table), {})
+
+
 def _columns(table: Table) -> dict[str, int]:
     """Return the column of each finding, by its own name first, else by another that people use for it."""
     named = {finding: place for finding in ABNORMALITIES if (place := table.find((finding,))) is not None}
@@ -95,6 +104,9 @@ def _columns(table: Table) -> dict[str, int]:
             columns = " and ".join(table.columns[place] for place in places)
             raise DatasetError(f"{table.path} has the columns {columns} for {finding}: keep one of them")
         named[finding] = places[0]
+    either = table.find((CALCIFICATION,))  # as the published evaluation on RAD-ChestCT names both in one
+    if either is not None:
+        named = dict.fromkeys(CALCIFICATIONS, either) | named
     if not named:
         return finding_columns(table)  # which says what is missing
     return {finding: named[finding] for finding in ABNORMALITIES if finding in named}

@@ -20,7 +20,7 @@ from retrieval.evaluation.ranking import Progress
 from retrieval.evaluation.trec_files import write_trec_files
 from retrieval.evaluation.tsne import lay_out, require_scikit_learn, sampled
 
-_FEWEST_POINTS = 5  # that t-SNE lays out
+FEWEST_POINTS = 5  # that t-SNE lays out
 
 
 def require_libraries() -> None:
@@ -58,7 +58,7 @@ def write_output(
 def _planes(evaluation: Evaluation, folder: Path, progress: Progress | None) -> list[str]:
     pool = evaluation.pool
     rows = sampled(len(pool.name_N), evaluation.options.seed)
-    if len(rows) < _FEWEST_POINTS:
+    if len(rows) < FEWEST_POINTS:
         return []
     if progress is not None:
         progress.update(done=0, total=len(rows), failed=0, step="t-SNE")

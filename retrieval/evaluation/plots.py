@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#1f6fb2", "#d1632a")  # what is evaluated, and what it is compared with
+COLOURS = ("#1f6fb2", "#d1632a")  # what is evaluated, and what it is compared with
 _FLOORS = {"random": ("#555555", "--"), "siblings first": ("#2e8b57", ":")}
-_ABSENT, _PRESENT = "#d5d5d5", "#b3202c"
+_UNKNOWN, _ABSENT, _PRESENT = "#efefef", "#d5d5d5", "#b3202c"
 _DPI = 130
 _COLUMNS = 6  # of the findings' grid
 
@@ -52,7 +52,7 @@ def draw_curves(panels: Sequence[tuple[str, Sequence[Curve]]], title: str, path:
         StorageError: the file cannot be written.
     """
     rows = (len(panels) + 4) // 4  # a place is left for the legend
-    figure = _figure((15, 3.7 * rows))
+    figure = blank_figure((15, 3.7 * rows))
     axes = figure.subplots(rows, 4, squeeze=False).ravel()
     shown: dict[str, object] = {}
     for axis, (name, curves) in zip(axes, panels, strict=False):
@@ -63,14 +63,14 @@ def draw_curves(panels: Sequence[tuple[str, Sequence[Curve]]], title: str, path:
         axis.axis("off")
     axes[len(panels)].legend(shown.values(), shown.keys(), loc="center", frameon=False, fontsize=11)
     figure.suptitle(title, fontsize=13)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_curve(axis: "Axes", curve: Curve) -> object:
     if curve.system is None:
         colour, style = _FLOORS[curve.name]
         return axis.plot(curve.ks, curve.values, color=colour, linestyle=style, linewidth=1.4)[0]
-    colour = _COLOURS[curve.system]
+    colour = COLOURS[curve.system]
     if curve.ends is not None:
         axis.fill_between(curve.ks, curve.ends[:, 0], curve.ends[:, 1], color=colour, alpha=0.18, linewidth=0)
     marker = "os"[curve.system]
@@ -103,18 +103,22 @@ def draw_findings(pool: Pool, rows: NDArray[np.intp], place_P2: NDArray[np.float
         place_P2: where.
         path: the .png to write.
     """
-    present_PC = pool.present_NC[rows]
-    figure = _figure((15, 8.6))
-    for axis, finding, present in zip(
-        figure.subplots(3, _COLUMNS).ravel(), ABNORMALITIES, present_PC.T, strict=True
+    figure = blank_figure((15, 8.6))
+    size = _point_size(len(rows))
+    for axis, finding, present, known in zip(
+        figure.subplots(3, _COLUMNS).ravel(),
+        ABNORMALITIES,
+        pool.present_NC[rows].T,
+        pool.known_NC[rows].T,
+        strict=True,
     ):
-        size = _point_size(len(rows))
-        axis.scatter(place_P2[~present, 0], place_P2[~present, 1], s=size, color=_ABSENT, linewidths=0)
-        axis.scatter(place_P2[present, 0], place_P2[present, 1], s=size, color=_PRESENT, linewidths=0)
-        axis.set_title(f"{finding}\n{int(present.sum()):,}", fontsize=9)
+        for kept, colour in ((~known, _UNKNOWN), (known & ~present, _ABSENT), (present, _PRESENT)):
+            axis.scatter(place_P2[kept, 0], place_P2[kept, 1], s=size, color=colour, linewidths=0)
+        unknown = f", {int((~known).sum()):,} unknown" if not known.all() else ""
+        axis.set_title(f"{finding}\n{int(present.sum()):,}{unknown}", fontsize=9)
         _plane(axis)
     figure.suptitle(_about(pool, rows, "by finding (how many have it)"), fontsize=13)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_number_of_findings(
@@ -138,7 +142,7 @@ def _draw_scale(
     value: NDArray[np.float64],
     what: str,
 ) -> None:
-    figure = _figure((8.4, 7.2))
+    figure = blank_figure((8.4, 7.2))
     axis = figure.subplots()
     known = ~np.isnan(value)
     size = 3 * _point_size(len(rows))
@@ -149,7 +153,7 @@ def _draw_scale(
     _plane(axis)
     unknown = f", {int((~known).sum()):,} unknown" if not known.all() else ""
     axis.set_title(_about(pool, rows, f"by {what}{unknown}"), fontsize=11)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _plane(axis: "Axes") -> None:
@@ -166,10 +170,15 @@ def _point_size(points: int) -> float:
 
 def _about(pool: Pool, rows: NDArray[np.intp], what: str) -> str:
     of = f"{len(rows):,}" if len(rows) == len(pool.name_N) else f"{len(rows):,} of {len(pool.name_N):,}"
-    return f"{pool.source}: t-SNE of {of} volume latents, {what}"
+    return f"{pool.called}: t-SNE of {of} volume latents, {what}"
 
 
-def _figure(inches: tuple[float, float]) -> "Figure":
+def blank_figure(inches: tuple[float, float]) -> "Figure":
+    """Return an empty figure that lays out its parts without overlaps.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -180,7 +189,12 @@ def _figure(inches: tuple[float, float]) -> "Figure":
     return figure
 
 
-def _save(figure: "Figure", path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
+    """Write a figure as .png.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
     drawn = BytesIO()
     figure.savefig(drawn, format="png", dpi=_DPI)
     with written_atomically(path) as stream:

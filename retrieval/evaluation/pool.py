@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import InputError
 
 Latents = NDArray[np.float32]
@@ -36,10 +37,10 @@ class Pool:
         source: a collection's name or a file's.
         name_N: unique names.
         study_N, patient_N: whose they are, by name.
-        volume_NL: float32, as stored; nowhere zero.
+        volume_NL: float32, as stored; nowhere zero. (N, 0) where scores are all there is.
         reports: by section; "both" is the whole report.
-        present_NC: findings that are present; unknown counts as absent.
-        unknown: how many of the N x C labels are not known.
+        present_NC: findings that are present; False where it is not known.
+        known_NC: whether that is known; retrieval counts unknown as absent, detection leaves it out.
         age_N: years, NaN where unknown.
         warnings: sentences for a person.
     """
@@ -51,8 +52,9 @@ class Pool:
     volume_NL: Latents
     reports: Mapping[Section, ReportLatents]
     present_NC: NDArray[np.bool_]
-    unknown: int = 0
+    known_NC: NDArray[np.bool_]
     age_N: NDArray[np.float64]
+    datasets: tuple[str, ...] = ()  # where the source says so
     warnings: tuple[str, ...] = ()
     left_out: int = 0  # volumes that the other pool of a comparison lacks
     by_name: Mapping[str, int] = field(init=False, repr=False, compare=False)
@@ -60,6 +62,21 @@ class Pool:
     def __post_init__(self) -> None:
         places = {str(name): place for place, name in enumerate(self.name_N)}
         object.__setattr__(self, "by_name", places)
+
+    @property
+    def unknown(self) -> int:
+        """How many of the N x C labels are not known."""
+        return int((~self.known_NC).sum())
+
+    @property
+    def is_phantom(self) -> bool:
+        """Whether it holds synthetic scans, whose figures say nothing of patients."""
+        return "phantom" in self.datasets or any(str(name).startswith("phantom_") for name in self.name_N)
+
+    @property
+    def called(self) -> str:
+        """Its source as figures and tables show it."""
+        return f"phantom {self.source}" if self.is_phantom else self.source
 
     def require_comparable(self) -> None:
         """Refuse a pool in which nothing can be found.
@@ -91,6 +108,7 @@ class Pool:
             volume_NL=self.volume_NL[rows],
             reports=reports,
             present_NC=self.present_NC[rows],
+            known_NC=self.known_NC[rows],
             age_N=self.age_N[rows],
             left_out=len(self.name_N) - len(rows),
         )
@@ -107,8 +125,16 @@ class Pool:
             "labelled_volumes": labelled,
             "reports": {section: int(of.there_N.sum()) for section, of in self.reports.items()},
             "unknown_labels": self.unknown,
+            "phantom": self.is_phantom,
             "left_out": self.left_out,
         }
+
+
+def label_arrays(rows: Sequence[Mapping[str, bool]]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return what is present and what is known, each (N, C), of a row of labels a volume."""
+    present_NC = np.array([[row.get(finding, False) for finding in ABNORMALITIES] for row in rows], bool)
+    known_NC = np.array([[finding in row for finding in ABNORMALITIES] for row in rows], bool)
+    return present_NC, known_NC
 
 
 def shared_pools(first: Pool, other: Pool) -> tuple[Pool, Pool]:
@@ -132,7 +158,7 @@ def shared_pools(first: Pool, other: Pool) -> tuple[Pool, Pool]:
         study_N=kept.study_N,
         patient_N=kept.patient_N,
         present_NC=kept.present_NC,
-        unknown=kept.unknown,
+        known_NC=kept.known_NC,
         age_N=kept.age_N,
     )
     both = {

@@ -32,17 +32,44 @@ def bootstrap_intervals(values_QM: Values, patient_Q: Codes, resamples: int, see
     """
     sums, counts = _by_patient(values_QM, patient_Q)
     patients = len(sums)
-    draw = np.random.default_rng(seed)
     means = np.empty((resamples, values_QM.shape[1]))
-    for part in _parts(resamples, patients):
-        drawn = draw.integers(0, patients, (part.stop - part.start, patients))
-        times = np.stack([np.bincount(one, minlength=patients) for one in drawn]).astype(np.float64)
+    for part, times in patient_draws(patients, resamples, seed):
         means[part] = _mean(times @ sums, times @ counts)
-    tail = (1 - LEVEL) / 2
     ends = np.full((values_QM.shape[1], 2), np.nan)
     asked = counts.any(axis=0)
-    ends[asked] = np.nanquantile(means[:, asked], [tail, 1 - tail], axis=0).T
+    ends[asked] = percentile_interval(means[:, asked])
     return ends
+
+
+def patient_draws(
+    patients: int, resamples: int, seed: int, width: int | None = None
+) -> Iterator[tuple[slice, Values]]:
+    """Yield which resamples come, and how often each patient is in them, (resamples of the part, patients).
+
+    Args:
+        patients: as many are drawn for each resample, with replacement.
+        resamples: how many in all.
+        seed: the same one draws the same patients.
+        width: numbers a resample that the caller holds, if more than there are patients.
+    """
+    draw = np.random.default_rng(seed)
+    for part in _parts(resamples, max(patients, width or 0)):
+        drawn = draw.integers(0, patients, (part.stop - part.start, patients))
+        yield part, np.stack([np.bincount(one, minlength=patients) for one in drawn]).astype(np.float64)
+
+
+def sign_draws(patients: int, permutations: int, seed: int) -> Iterator[Values]:
+    """Yield 1 or -1 for each patient, (permutations of the part, patients): -1 swaps the two systems."""
+    draw = np.random.default_rng(seed)
+    for part in _parts(permutations, patients):
+        swapped = draw.integers(0, 2, (part.stop - part.start, patients), dtype=np.int8)
+        yield swapped.astype(np.float64) * 2 - 1
+
+
+def percentile_interval(resampled_RM: Values) -> Values:
+    """Return the interval (..., 2) that holds LEVEL of the resamples, which come first; NaN is left out."""
+    tail = (1 - LEVEL) / 2
+    return np.moveaxis(np.nanquantile(resampled_RM, [tail, 1 - tail], axis=0), 0, -1)
 
 
 def permutation_p(difference_QM: Values, patient_Q: Codes, permutations: int, seed: int) -> Values:
@@ -63,10 +90,8 @@ def permutation_p(difference_QM: Values, patient_Q: Codes, permutations: int, se
     sums, _ = _by_patient(difference_QM, patient_Q)
     observed = np.abs(sums.sum(axis=0))
     rounding = 1e-12 * np.abs(sums).sum(axis=0)
-    draw = np.random.default_rng(seed)
     as_far = np.zeros(difference_QM.shape[1])
-    for part in _parts(permutations, len(sums)):
-        signs = draw.integers(0, 2, (part.stop - part.start, len(sums)), dtype=np.int8) * 2.0 - 1.0
+    for signs in sign_draws(len(sums), permutations, seed):
         as_far += (np.abs(signs @ sums) >= observed - rounding).sum(axis=0)
     p: Values = (1 + as_far) / (1 + permutations)
     return p

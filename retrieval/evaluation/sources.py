@@ -14,6 +14,7 @@ from retrieval.evaluation.latents_file import read_latents_file
 from retrieval.evaluation.pool import Pool, Section
 from retrieval.evaluation.ranking import Progress
 from retrieval.filters import LabelSource
+from retrieval.sessions import one_state
 
 ReportSection = Literal["both", "findings", "impression", "all"]
 
@@ -100,7 +101,7 @@ def _stored_pool(
 
     sections: list[Section] = ["findings", "impression"]
     wanted = [section for section in sections if request.section in (section, "all")]
-    with _archive() as connection:
+    with archive_state() as connection:
         info = asked_collection(connection, name)
         pool = collection_pool(connection, info)
         if labelled:
@@ -116,13 +117,13 @@ def _stored_pool(
 
 
 @contextmanager
-def _archive() -> Iterator[Connection]:
+def archive_state() -> Iterator[Connection]:
     """Yield one state of the archive of `CTSEARCH_DATABASE` or `CTSEARCH_HOME`."""
     from retrieval.migrate import open_archive
 
     engine = open_archive()
     try:
-        with engine.connect() as connection:
-            yield connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with one_state(engine) as connection:
+            yield connection
     finally:
         engine.dispose()

@@ -8,16 +8,17 @@ import numpy as np
 from sqlalchemy import Select, select
 from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import ABNORMALITIES
 from encoders.encoder import Encoder
 from encoders.errors import InputError
 from encoders.reports import ReportSections
-from retrieval.evaluation.latents_file import read_latents_file, volume_name
-from retrieval.evaluation.pool import Pool, ReportLatents, Section, first_names
+from retrieval.evaluation.latents_file import read_latents_file
+from retrieval.evaluation.named_rows import volume_name
+from retrieval.evaluation.pool import Pool, ReportLatents, Section, first_names, label_arrays
 from retrieval.evaluation.ranking import Progress
-from retrieval.filters import LabelSource, effective_labels
+from retrieval.filters import LabelSource, label_columns
+from retrieval.label_bits import labels_of
 from retrieval.records import CollectionInfo
-from retrieval.schema import Report, Study, Volume, embedding
+from retrieval.schema import Label, Report, Study, Volume, embedding
 from retrieval.store_collections import export_collection
 
 _AT_ONCE = 64
@@ -69,11 +70,12 @@ def with_stored_labels(
         warnings = (*warnings, f"{len(without)} studies without a label were left out")
         pool = pool.at(np.flatnonzero(labelled))
     rows = [known[str(study)] for study in pool.study_N]
+    present_NC, known_NC = label_arrays(rows)
     ages = _ages(connection, info)
     return replace(
         pool,
-        present_NC=np.array([[row.get(finding, False) for finding in ABNORMALITIES] for row in rows]),
-        unknown=len(rows) * len(ABNORMALITIES) - sum(map(len, rows)),
+        present_NC=present_NC,
+        known_NC=known_NC,
         age_N=np.array([ages.get(str(name), np.nan) for name in pool.name_N]),
         left_out=0,
         warnings=warnings,
@@ -121,16 +123,16 @@ def with_section(
 def _labels(
     connection: Connection, info: CollectionInfo, label_source: LabelSource | None
 ) -> dict[str, dict[str, bool]]:
-    known = effective_labels(label_source).subquery()
+    known_bits, present_bits = label_columns(label_source)
     rows = (
-        select(Study.dataset, Study.name, known.c.abnormality, known.c.present)
-        .join(known, known.c.study_id == Study.id)
-        .where(Study.id.in_(_studies(info)))
+        select(Study.dataset, Study.name, known_bits, present_bits)
+        .join(Label, Label.study_id == Study.id)
+        .where(Study.id.in_(_studies(info)), known_bits != 0)
     )
     labels: dict[str, dict[str, bool]] = {}
-    for dataset, study, abnormality, present in connection.execute(rows):
+    for dataset, study, known, present in connection.execute(rows):
         for name in _either_name(dataset, study):
-            labels.setdefault(name, {})[abnormality] = present
+            labels.setdefault(name, {}).update(labels_of(known, present))
     return labels
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from retrieval.faiss_collection import FaissCollection, IndexKind, open_faiss
 from retrieval.filters import Filters
+from retrieval.label_bits import bits_of
 from retrieval.planner import EngineChoice
 from retrieval.records import CollectionInfo
 from retrieval.schema import partition_name
@@ -176,15 +177,13 @@ def _parameters(faiss: Any, kind: IndexKind, chosen: Any) -> Any:
 
 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
-    of_studies = (
-        "study_id IN (SELECT study_id FROM label WHERE abnormality = {} AND present = {} AND effective)"
-    )
-    conditions = [
-        *(of_studies.format(f"%(with{n})s", "true") for n in range(len(filters.labels))),
-        *(of_studies.format(f"%(without{n})s", "false") for n in range(len(filters.without_labels))),
-    ]
-    values: dict[str, Any] = {f"with{n}": name for n, name in enumerate(filters.labels)}
-    values |= {f"without{n}": name for n, name in enumerate(filters.without_labels)}
+    conditions = []
+    values: dict[str, Any] = {"with": bits_of(filters.labels), "without": bits_of(filters.without_labels)}
+    if filters.labels or filters.without_labels:
+        conditions.append(
+            "study_id IN (SELECT study_id FROM label "
+            "WHERE (present & %(with)s) = %(with)s AND ((known & ~present) & %(without)s) = %(without)s)"
+        )
     of_volumes = []
     if filters.sex:
         of_volumes.append("sex = %(sex)s")

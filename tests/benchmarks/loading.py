@@ -1,9 +1,11 @@
 """Bulk load through the store, beside bare binary COPY of the very same rows."""
 
+import gc
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import islice
+from typing import TypeVar
 
 import psycopg
 from psycopg import sql
@@ -17,7 +19,7 @@ from retrieval.store import Store
 from tests.benchmarks.archive import LATENT_DIM, Archive
 
 COLLECTION = "bench"
-_BARE, _KEYED = "INCLUDING STORAGE", "INCLUDING ALL"
+_BARE, _KEYED = "INCLUDING STORAGE INCLUDING GENERATED", "INCLUDING ALL"
 _FOREIGN_KEYS = (
     "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'f'"
 )
@@ -48,6 +50,9 @@ class CopyTime:
     keyed_latents_s: float
 
 
+_Times = TypeVar("_Times", LoadTime, CopyTime)
+
+
 def load(engine: Engine, archive: Archive, batch_cases: int) -> tuple[CollectionInfo, LoadTime]:
     """Load an archive as the indexer does, a transaction a batch."""
     store = Store(engine)
@@ -59,6 +64,8 @@ def load(engine: Engine, archive: Archive, batch_cases: int) -> tuple[Collection
         latent_dim=LATENT_DIM,
     )
     cases_s = latents_s = 0.0
+    gc.collect()
+    gc.freeze()  # the archive that this process holds is not the store's to look through
     for batch in _batches(archive, batch_cases):
         start = time.perf_counter()
         saved = store.save_cases([case for case, _ in batch])
@@ -92,6 +99,13 @@ def bare_copy(engine: Engine, info: CollectionInfo) -> CopyTime:
         latents_s=bare[latents],
         keyed_cases_s=sum(keyed[table] for table in _TABLES),
         keyed_latents_s=keyed[latents],
+    )
+
+
+def least(times: Sequence[_Times]) -> _Times:
+    """Return the least of each figure: what other work on the machine adds is no one's share."""
+    return replace(
+        times[0], **{f.name: min(getattr(each, f.name) for each in times) for f in fields(times[0])}
     )
 
 

@@ -64,5 +64,6 @@ def _pool(archive: Archive, rows: int, seed: int) -> Pool:
         volume_NL=archive.latent_NL[:rows],
         reports={"both": ReportLatents(latent_NL=report_NL, there_N=np.ones(rows, np.bool_))},
         present_NC=archive.present_SC[study_of_N],
+        known_NC=np.ones_like(archive.present_SC[study_of_N]),
         age_N=archive.age_S[study_of_N].astype(np.float64),
     )
