@@ -57,6 +57,13 @@ def index(
     labels: Annotated[Path | None, typer.Option(help="Label table, 0/1 a finding.")] = None,
     metadata: Annotated[Path | None, typer.Option(help="Metadata table, one row a volume.")] = None,
     rescale: Annotated[Rescale, typer.Option(help="Source of slope and intercept.")] = Rescale.AUTO,
+    label_model: Annotated[
+        str,
+        typer.Option(
+            metavar="DIR|rules|none",
+            help="Reads missing labels from reports: rules, or a trained extractor's directory.",
+        ),
+    ] = "none",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 …")] = "cpu",
     dtype: Annotated[Dtype, typer.Option(help="Arithmetic of the encoder.")] = Dtype.FLOAT32,
     batch_size: Annotated[int, typer.Option(min=1, help="Volumes encoded at once.")] = 4,
@@ -86,6 +93,7 @@ def index(
         collection=collection,
         encoder=encoder,
         rescale=rescale.value,
+        label_model=None if label_model == "none" else label_model,
         device=device,
         dtype=dtype.value,
         batch_size=batch_size,

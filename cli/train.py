@@ -45,6 +45,50 @@ def contrastive(
     typer.echo(f"wrote {card.directory} ({card.digest[:12]})")
 
 
+@app.command("report-labels")
+def report_labels(
+    reports: Annotated[Path, typer.Option(help="CSV: a name, a report, and the 18 labels as 0/1.")],
+    out: Annotated[Path, typer.Option(help="Where the extractor's directory is written.")],
+    run: Annotated[
+        str, typer.Option(help="sentences (seconds, no download) or radbert (fine-tunes an encoder).")
+    ] = "sentences",
+    init: Annotated[
+        Path | None, typer.Option(help="Directory of the text encoder to fine-tune; default: the run's.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where an encoder is fine-tuned: cpu, cuda …")] = "cpu",
+    folds: Annotated[
+        int, typer.Option(min=0, help="Cross-validate first, in so many folds, and print F1; 0: do not.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the folds.")] = 0,
+) -> None:
+    """Fit an extractor that reads the 18 abnormalities from reports."""
+    from cli.progress import indexing_progress
+    from encoders.abnormalities import ABNORMALITIES
+    from encoders.errors import ConfigError
+    from training.label_runs import TransformerLabelRun, named_label_run
+    from training.report_labels import train_report_labels, validate_report_labels, with_base
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    chosen = with_base(named_label_run(run), init)
+    if folds == 1:
+        raise ConfigError("found --folds 1, which leaves no report to fit to; give 2 or more")
+    if folds:
+        scores = validate_report_labels(chosen, reports, folds=folds, seed=seed)
+        for name, f1 in zip(ABNORMALITIES, scores.f1_C, strict=True):
+            typer.echo(f"{name:<36}{f1:.3f}")
+        typer.echo(f"{'support-weighted F1':<36}{scores.weighted_f1:.3f}  {folds} folds of seed {seed}")
+    total = chosen.epochs if isinstance(chosen, TransformerLabelRun) else len(ABNORMALITIES)
+    with indexing_progress() as progress:
+        card = train_report_labels(
+            chosen,
+            reports,
+            out,
+            device=device,
+            told=lambda done: progress.update(done=done, total=total, failed=0, step="fitting"),
+        )
+    typer.echo(f"wrote {card.directory} ({card.digest[:12]}), {card.source}")
+
+
 @app.command("phantom-figures")
 def phantom_figures(
     encoder: Annotated[str, typer.Option(help="A built-in encoder or a model's directory.")] = "phantom-tiny",

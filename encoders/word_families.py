@@ -1,7 +1,7 @@
 """Words that say one thing of a finding, whatever it is: an organ and its adjective, a change and its names.
 
 What is typed as "splenic enlargement" is written as "the spleen is larger than normal". Spelling, plurals and
-endings are `retrieval.plain_words`' and PostgreSQL's; what is only true within one finding is a wording of it
+endings are `encoders.plain_words`' and PostgreSQL's; what is only true within one finding is a wording of it
 (`encoders.wordings`).
 """
 

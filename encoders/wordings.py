@@ -1,7 +1,7 @@
 """How reports and radiologists word findings: the 18 and others that are often asked for.
 
 A wording is a few words that stand together in one sentence, in any order; a word with "-" before it must not
-stand there ("nodule -thyroid"). Spelling, plurals and endings do not matter: `retrieval.plain_words` and
+stand there ("nodule -thyroid"). Spelling, plurals and endings do not matter: `encoders.plain_words` and
 PostgreSQL's stems make them one.
 """
 

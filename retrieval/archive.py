@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from encoders.errors import CheckpointError
 from encoders.model_card import built_in_names
+from encoders.report_labels import LabelExtractor, load_label_extractor
 from encoders.volumes import preprocessing_digest
 from retrieval.archive_key import make_key
 from retrieval.cases import Case
@@ -37,11 +38,12 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
 
     Raises:
         DatasetError: the source is not in the layout it is said to be.
-        CheckpointError: the encoder cannot be loaded.
+        CheckpointError: the encoder or the label extractor cannot be loaded.
         SearchError: the collection was made with another encoder or preprocessing.
         DatabaseError: the database cannot be reached, or went away.
     """
     key = make_key()
+    extractor = _extractor(request)
     source = _open(request, key)
     engine = open_archive()
     try:
@@ -55,7 +57,7 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
             preprocessing_digest=f"{preprocessing_digest(encoder.grid)}/deidentified-{DEIDENTIFICATION_VERSION}",
             latent_dim=encoder.latent_dim,
         )
-        summary = Indexer(store, encoder, collection, request, progress, key).run(source)
+        summary = Indexer(store, encoder, collection, request, progress, key, extractor=extractor).run(source)
         start = time.monotonic()
         undone = tend_collection(engine, collection, progress, behind_share=SNAPSHOT_BEHIND_SHARE)
         summary.warnings.extend(undone)
@@ -68,6 +70,7 @@ def index_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummar
 
 def survey_archive(request: IndexRequest, progress: IndexProgress) -> IndexSummary:
     """Read the source and count what `index_archive` would look at; nothing is stored or encoded."""
+    _extractor(request)  # one that is not there is better found before the night's work
     source = _open(request, make_key())
     summary = IndexSummary(collection=request.collection)
     for done, entry in enumerate(source, start=1):
@@ -99,6 +102,12 @@ def _load(name: str, request: IndexRequest) -> "Encoder":
             f"{name} is a volume encoder alone and makes no latents: import a whole CT-CLIP checkpoint"
         )
     return encoder
+
+
+def _extractor(request: IndexRequest) -> LabelExtractor | None:
+    if request.label_model is None:
+        return None
+    return load_label_extractor(request.label_model, device=request.device)
 
 
 def _encoder_of(collection: str, store: Store) -> str | None:

@@ -17,6 +17,7 @@ class IndexRequest:
     collection: str = "default"
     encoder: str | None = None
     rescale: RescaleRule = "auto"
+    label_model: str | None = None  # reads missing labels from reports; None leaves them unknown
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16"] = "float32"
     batch_size: int = 4  # volumes encoded at once

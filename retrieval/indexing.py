@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from encoders.encoder import Encoder
 from encoders.errors import CtsearchError, DatabaseError, StorageError
+from encoders.report_labels import LabelExtractor
 from encoders.volumes import PreparedVolume
 from retrieval.cases import Case, Unreadable
 from retrieval.datasets import Source
@@ -35,6 +36,7 @@ from retrieval.index_plan import (
 )
 from retrieval.index_summary import Failure, IndexProgress, IndexRequest, IndexSummary
 from retrieval.interruption import Interruption
+from retrieval.label_cases import with_extracted_labels
 from retrieval.reading import read_volume
 from retrieval.records import CollectionInfo, EmbeddingRow, FileRow, RunState, SavedCases
 from retrieval.store import Store
@@ -59,6 +61,8 @@ class Indexer:
         request: IndexRequest,
         progress: IndexProgress,
         key: PseudonymKey,
+        *,
+        extractor: LabelExtractor | None = None,
     ) -> None:
         self._store = store
         self._encoder = encoder
@@ -66,6 +70,7 @@ class Indexer:
         self._request = request
         self._progress = progress
         self._key = key
+        self._extractor = extractor
         self._summary = IndexSummary(collection=collection.name)
         self._interruption = Interruption()
         self._done = 0  # studies of the batches behind
@@ -125,7 +130,7 @@ class Indexer:
             if isinstance(entry, Unreadable):
                 self._fail(entry.item, entry.error)
         cases = [entry for entry in batch if isinstance(entry, Case)]
-        saved = self._store.save_cases(cases)
+        saved = self._store.save_cases(self._with_labels(cases))
         if not self._anonymous:
             self._seal_identities(cases, saved)
         self._batch_studies, self._settled = len(batch), 0
@@ -135,6 +140,9 @@ class Indexer:
         self._done += len(batch)
         self._batch_items = 0
         self._show("indexing")
+
+    def _with_labels(self, cases: Sequence[Case]) -> Sequence[Case]:
+        return cases if self._extractor is None else with_extracted_labels(cases, self._extractor)
 
     def _seal_identities(self, cases: Sequence[Case], saved: SavedCases) -> None:
         sealed = {

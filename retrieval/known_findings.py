@@ -7,8 +7,8 @@ from functools import cache
 from sqlalchemy.engine import Connection
 
 from encoders.other_wordings import OTHERS
+from encoders.plain_words import plain_words
 from encoders.wordings import EIGHTEEN, Finding
-from retrieval.plain_words import plain_words
 from retrieval.stems import families, quoted, stems, vocabulary
 
 _LOOSE = 2  # other words that may stand between those of a wording

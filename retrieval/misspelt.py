@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from sqlalchemy import text as sql
 from sqlalchemy.engine import Connection
 
-from retrieval.plain_words import plain_words
+from encoders.plain_words import plain_words
 from retrieval.stems import quoted
 
 _NEAR = 0.8  # of difflib's ratio: "plueral" is "pleural" (0.86), "nodule" no "module" of anything

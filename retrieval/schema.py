@@ -170,7 +170,7 @@ class ReportSentence(Base):
     negated: Mapped[bool]
     affirmed: Mapped[str] = mapped_column(
         server_default=""
-    )  # plain words, as `retrieval.plain_words` has them
+    )  # plain words, as `encoders.plain_words` has them
     hedged: Mapped[str] = mapped_column(server_default="")
     denied: Mapped[str] = mapped_column(server_default="")
     fingerprint: Mapped[int | None] = mapped_column(BigInteger, index=True)  # of these three together

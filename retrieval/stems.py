@@ -7,9 +7,9 @@ from sqlalchemy import text as sql
 from sqlalchemy.engine import Connection
 
 from encoders.other_wordings import OTHERS
+from encoders.plain_words import plain_words
 from encoders.word_families import FAMILIES
 from encoders.wordings import EIGHTEEN
-from retrieval.plain_words import plain_words
 
 _STEMS: dict[str, str] = {}
 _FAMILIES: dict[str, tuple[str, ...]] = {}  # by each of its stems

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.engine import Connection
 
+from encoders.sentences import SENTENCES_VERSION, split_report
 from retrieval.cases import Case, Report
 from retrieval.records import storable
-from retrieval.sentences import SENTENCES_VERSION, split_report
 from retrieval.store_rows import copy_rows, reserve_ids
 
 _SECTIONS = ("findings", "impression", "clinical_information", "technique")

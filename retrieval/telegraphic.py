@@ -1,4 +1,4 @@
-"""Questions as they are typed, rewritten so that `retrieval.negation` reads what they deny.
+"""Questions as they are typed, rewritten so that `encoders.negation` reads what they deny.
 
 Reports deny in sentences ("No effusion was observed"); whoever types into a search box writes "effusion
 absent", "emphysema: none", "heart not enlarged", "-effusion", and means by "rule out effusion" that it is

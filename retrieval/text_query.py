@@ -8,14 +8,14 @@ from itertools import groupby
 from sqlalchemy.engine import Connection
 
 from encoders.abnormalities import ABNORMALITIES
+from encoders.negation import Said, split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
+from encoders.plain_words import plain_words
+from encoders.sentences import split_text, words_said
 from encoders.wordings import Finding
 from retrieval.known_findings import Named, any_of, broader, is_one_word_more, named_findings, own_stems
 from retrieval.misspelt import Reading, read_words
-from retrieval.negation import Said, split_by_polarity
-from retrieval.plain_words import plain_words
 from retrieval.query_words import FUNCTION, MODIFIERS
-from retrieval.sentences import split_text, words_said
 from retrieval.stems import families, quoted, stems, vocabulary
 from retrieval.telegraphic import in_sentences
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Float, Subquery, column, text
 
-from retrieval.sentences import SEARCHED_SECTIONS
+from encoders.sentences import SEARCHED_SECTIONS
 from retrieval.stems import quoted
 from retrieval.text_query import Term, TextQuery, Unit
 

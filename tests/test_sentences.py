@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from encoders.abnormalities import ABNORMALITIES
+from encoders.negation import is_denial, split_by_polarity
+from encoders.plain_words import plain_words
+from encoders.sentences import SECTIONS, split_report, split_text
 from retrieval.cases import Report
-from retrieval.negation import is_denial, split_by_polarity
-from retrieval.plain_words import plain_words
-from retrieval.sentences import SECTIONS, split_report, split_text
 from tests.shared import shared_file
 
 # Drawn at random from the real validation reports among sentences with "no", "not", "without" and the like,

@@ -19,18 +19,18 @@ from sqlalchemy import Engine
 
 from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import SearchError
+from encoders.negation import is_denial, split_by_polarity
+from encoders.sentences import split_text
 from retrieval.filters import Filters
 from retrieval.fusion import TEXT_WEIGHT, fuse_with_text
 from retrieval.hits import Hit
 from retrieval.misspelt import is_one_letter_away
-from retrieval.negation import is_denial, split_by_polarity
 from retrieval.neighbours import Neighbour
 from retrieval.postgres import open_engine
 from retrieval.postgres_server import EmbeddedServer
 from retrieval.questions import from_text
 from retrieval.records import CollectionInfo
 from retrieval.search import Answer, SearchOptions, search
-from retrieval.sentences import split_text
 from retrieval.telegraphic import in_sentences
 from retrieval.text_sql import ENOUGH
 from tests.conftest import TEMPLATE, address_of

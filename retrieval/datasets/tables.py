@@ -61,18 +61,22 @@ class Table:
         return place
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, *, stripped: bool = True) -> Table:
     """Read a whole CSV file.
 
     UTF-8 (with or without a mark) and UTF-16 (with one) are read as such; anything else as Windows-1252,
     which holds Latin-1, with a warning, unless that were a guess. Delimiters are commas, semicolons or tabs.
+
+    Args:
+        path: the file.
+        stripped: whether the cells lose the spaces around them; what is written out again keeps them.
 
     Raises:
         DatasetError: the file cannot be read, is empty, is no text, mixes encodings, has rows of unequal
             length or a quotation that never ends.
     """
     text, warnings = _decode(_read_bytes(path), path)
-    records = _records(text, path)
+    records = _records(text, path, stripped=stripped)
     columns = _checked_header(next(records, None), path)
     rows: list[Row] = []
     shared: dict[str, str] = {}  # equal cells are one object: metadata repeats most of what it says
@@ -211,8 +215,9 @@ def _delimiter_of(text: str) -> str:
     return max(_DELIMITERS, key=header.count)
 
 
-def _records(text: str, path: Path) -> Iterator[Row]:
-    """Yield the rows that say anything, the header first, cells stripped."""
+def _records(text: str, path: Path, *, stripped: bool = True) -> Iterator[Row]:
+    """Yield the rows that say anything, the header first, whose cells are always stripped."""
+    is_header = True
     marked = _EXCEL_MARK.match(text)
     if marked is not None:
         text = "\n" + text[marked.end() :]
@@ -226,9 +231,10 @@ def _records(text: str, path: Path) -> Iterator[Row]:
             raise DatasetError(_broken(path, line, str(error))) from error
         if cells is None:
             return
-        stripped = tuple(one.strip() for one in cells)
-        if any(stripped):
-            yield Row(line, stripped)
+        tidy = tuple(one.strip() for one in cells)
+        if any(tidy):
+            yield Row(line, tidy if stripped or is_header else tuple(cells))
+            is_header = False
 
 
 def _broken(path: Path, line: int, reason: str) -> str:

@@ -26,14 +26,14 @@ from sqlalchemy import Engine
 
 from encoders.abnormalities import ABNORMALITIES
 from encoders.encoder import Encoder, load_encoder
+from encoders.negation import is_denial
+from encoders.sentences import split_text
 from retrieval.fusion import LegName
 from retrieval.migrate import open_archive
-from retrieval.negation import is_denial
 from retrieval.postgres import embedded_server
 from retrieval.questions import from_text
 from retrieval.records import CollectionInfo
 from retrieval.search import SearchOptions, search
-from retrieval.sentences import split_text
 from tests.small_archive import fill, study
 from tests.test_sentences import real_reports
 from tests.test_text_search import PARAPHRASES, real_labels

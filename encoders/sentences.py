@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
-from retrieval.cases import Report
-from retrieval.negation import Said, is_denial, split_by_polarity
-from retrieval.plain_words import plain_words
+from encoders.negation import Said, is_denial, split_by_polarity
+from encoders.plain_words import plain_words
 
 SECTIONS = ("clinical_information", "technique", "findings", "impression")
 
@@ -34,6 +34,19 @@ _LONGEST_PARENTHESIS = 200
 _NOTHING = Said(affirmed="", hedged="", denied="")
 
 
+class Sections(Protocol):
+    """What a report is made of; those that were not given are empty."""
+
+    @property
+    def clinical_information(self) -> str: ...  # noqa: D102
+    @property
+    def technique(self) -> str: ...  # noqa: D102
+    @property
+    def findings(self) -> str: ...  # noqa: D102
+    @property
+    def impression(self) -> str: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Sentence:
     """One sentence of a report, as written."""
@@ -45,7 +58,7 @@ class Sentence:
     said: Said = _NOTHING  # in plain words; empty outside SEARCHED_SECTIONS
 
 
-def split_report(report: Report) -> tuple[Sentence, ...]:
+def split_report(report: Sections) -> tuple[Sentence, ...]:
     """Return every sentence of a report, sections in the order of SECTIONS.
 
     Args:
