@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from encoders.config import CtClipConfig
+from encoders.ct_net_config import ModelConfig, model_config
 from encoders.errors import CheckpointError, ConfigError
 
 FORMAT = "ctsearch encoder 1"
@@ -20,7 +20,7 @@ class ModelCard:
     """What `config.json` says of a model; its files are as written once `verify_model` has passed."""
 
     directory: Path
-    config: CtClipConfig
+    config: ModelConfig
     digest: str  # SHA-256 in hexadecimal
     files: Mapping[str, str]  # name to SHA-256
     source: str  # where the weights come from, in words
@@ -56,7 +56,7 @@ def read_card(directory: Path) -> ModelCard:
         data = json.loads(text)
         card = ModelCard(
             directory=directory,
-            config=CtClipConfig.from_json(data["model"]),
+            config=model_config(data["model"]),
             digest=str(data["digest"]),
             files=dict(data["files"]),
             source=str(data["source"]),
