@@ -33,6 +33,11 @@ class CtNet(nn.Module):
         self.to_latent = nn.Linear(config.hidden, config.latent_dim)
         self.to_findings = nn.Linear(config.latent_dim, len(ABNORMALITIES))
         self.dropout = nn.Dropout(config.dropout)
+        for module in (*self.reduce, self.to_hidden, self.to_latent):
+            if isinstance(module, nn.Conv3d | nn.Linear):  # torch's own start lets biases drown the volume
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
 
     def forward(self, volume_BCDHW: Tensor) -> Tensor:
         """Return logits (B, 18), in the order of `ABNORMALITIES`."""

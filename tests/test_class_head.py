@@ -39,7 +39,7 @@ def test_a_head_is_relu_then_a_linear_map_and_drops_only_in_training() -> None:
     torch.testing.assert_close(head.eval()(latent), torch.full((1, 18), 0.6 * 2 + 0.5))
     head.train()
     torch.manual_seed(0)
-    seen = {round(float(head(latent)[0, 0]), 4) for _ in range(50)}
+    seen = {round(head(latent)[0, 0].item(), 4) for _ in range(50)}
     assert seen == {0.5, 0.6 * 2 / 0.5 + 0.5}  # dropped, or kept and doubled
 
 

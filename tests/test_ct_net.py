@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from encoders.ct_net import CtNet
 from encoders.ct_net_config import CtNetConfig
@@ -35,7 +36,9 @@ def tiny_net(seed: int = 0) -> CtNet:
 
 
 def volumes(count: int = 4) -> torch.Tensor:
-    return torch.rand(count, 1, 6, 96, 96, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    """Blurs of 16 voxels' size, as different from each other as chests and more."""
+    coarse = torch.rand(count, 1, 2, 6, 6, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    return functional.interpolate(coarse, (6, 96, 96), mode="trilinear")
 
 
 def save_net(directory: Path, seed: int = 0) -> Path:
