@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +17,6 @@ from encoders.reports import ReportSections, ReportTokenizer, TokenisedReports
 VOXELS_AT_ONCE = 60_000_000  # one volume of the published grid; many of a small one
 TOKENS_AT_ONCE = 8192  # 16 reports of full length
 
-ScoresFrom = Literal["latents", "volumes"]
 Array = Tensor | npt.NDArray[np.float32] | npt.NDArray[np.int64]
 log = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ class ClipEncoder:
         self.digest = card.digest
         self.latent_dim = model.config.latent_dim
         self.grid = model.config.grid
-        self.scores_from: ScoresFrom | None = None if model.class_head is None else "latents"
+        self.has_head = model.class_head is not None
         self.log_temperature = model.log_temperature.item()  # before it loses digits to a shorter type
         self.can_read_text = tokenizer is not None and model.config.report is not None
         self._device, self._dtype = torch.device(device), dtype

@@ -30,10 +30,10 @@ class CtNet(nn.Module):
         self.reduce = nn.Sequential(*layers)
         depth, rows, columns = config.reduced_shape
         self.to_hidden = nn.Linear(widths[-1] * depth * rows * columns, config.hidden)
-        self.to_latent = nn.Linear(config.hidden, config.latent_dim)
-        self.to_findings = nn.Linear(config.latent_dim, len(ABNORMALITIES))
+        self.to_features = nn.Linear(config.hidden, config.features)
+        self.to_findings = nn.Linear(config.features, len(ABNORMALITIES))
         self.dropout = nn.Dropout(config.dropout)
-        for module in (*self.reduce, self.to_hidden, self.to_latent):
+        for module in (*self.reduce, self.to_hidden, self.to_features):
             if isinstance(module, nn.Conv3d | nn.Linear):  # torch's own start lets biases drown the volume
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
@@ -45,28 +45,41 @@ class CtNet(nn.Module):
 
     def finding_logits(self, volume_BCDHW: Tensor) -> Tensor:
         """Return logits (B, 18) of volumes (B, 1, D, H, W)."""
-        return self.logits_of(self.features(volume_BCDHW))
-
-    def logits_of(self, feature_BL: Tensor) -> Tensor:
-        """Return logits (B, 18) of features (B, L)."""
-        logits: Tensor = self.to_findings(self.dropout(feature_BL.relu()))
-        return logits
+        return self.logits_of_features(self.features(volume_BCDHW))
 
     def volume_latents(self, volume_BCDHW: Tensor) -> Tensor:
-        """Return the features at unit length, (B, L), for volume to volume search."""
-        return functional.normalize(self.features(volume_BCDHW), dim=-1)
+        """Return the features and a 1 beside them, at unit length, (B, F + 1): for volume to volume search.
+
+        The 1 keeps the length that is divided by, so that a stored latent has its scores.
+        """
+        return functional.normalize(
+            functional.pad(self.features(volume_BCDHW).float(), (0, 1), value=1.0), dim=-1
+        )
+
+    def logits_of_features(self, feature_BF: Tensor) -> Tensor:
+        """Return logits (B, 18) of features (B, F)."""
+        logits: Tensor = self.to_findings(self.dropout(feature_BF.relu()))
+        return logits
 
     def features(self, volume_BCDHW: Tensor) -> Tensor:
-        """Return what the last layer's ReLU takes, (B, L): of both signs, so every volume has a direction.
+        """Return what the last layer's ReLU takes, (B, F): of both signs, so every volume has a direction.
 
         The groups of slices are the channels of the first 3D convolution, and ResNet-18's channels the depth
         that it runs along, as in the published model.
         """
+        return self.features_of(self.reduced(volume_BCDHW))
+
+    def reduced(self, volume_BCDHW: Tensor) -> Tensor:
+        """Return what the convolutions leave of volumes, (B, R)."""
         batch, _, slices, rows, columns = volume_BCDHW.shape
         groups = volume_BCDHW.reshape(-1, SLICES_IN_GROUP, rows, columns)
         maps = self._maps(groups).view(batch, slices // SLICES_IN_GROUP, *self.config.feature_shape)
-        hidden = self.dropout(functional.relu(self.to_hidden(self.reduce(maps).flatten(1))))
-        features: Tensor = self.to_latent(hidden)
+        left: Tensor = self.reduce(maps).flatten(1)
+        return left
+
+    def features_of(self, reduced_BR: Tensor) -> Tensor:
+        """Return the features (B, F) of what the convolutions left."""
+        features: Tensor = self.to_features(self.dropout(functional.relu(self.to_hidden(reduced_BR))))
         return features
 
     def _maps(self, groups_GCHW: Tensor) -> Tensor:
@@ -74,3 +87,8 @@ class CtNet(nn.Module):
             whole: Tensor = self.resnet(groups_GCHW)
             return whole
         return torch.cat([self.resnet(part) for part in torch.split(groups_GCHW, _GROUPS_AT_ONCE)])
+
+
+def features_of_latents(latent_BL: Tensor) -> Tensor:
+    """Return the features (B, F) that unit latents (B, F + 1) were made of."""
+    return latent_BL[:, :-1] / latent_BL[:, -1:]

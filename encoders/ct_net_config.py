@@ -24,11 +24,11 @@ class CtNetConfig:
     pools_stem: bool = True  # without it small images are halved once less
     reduced_width: int = 64  # channels after the first 3D convolution; the next two halve them
     hidden: int = 128
-    latent_dim: int = 96
+    features: int = 96
     dropout: float = 0.5  # in training only
 
     def __post_init__(self) -> None:
-        sizes = (self.image_px, self.slices, self.resnet_width, self.hidden, self.latent_dim)
+        sizes = (self.image_px, self.slices, self.resnet_width, self.hidden, self.features)
         if min(sizes) < 1 or self.reduced_width < 4 or not 0 <= self.dropout < 1:
             raise ConfigError(f"a CT-Net needs positive sizes, found {self}")
         if self.slices % SLICES_IN_GROUP:
@@ -54,6 +54,11 @@ class CtNetConfig:
     def report(self) -> None:
         """CT-Net reads no text."""
         return
+
+    @property
+    def latent_dim(self) -> int:
+        """A latent is the features and a 1, at unit length; see `encoders.ct_net.CtNet.volume_latents`."""
+        return self.features + 1
 
     @property
     def groups(self) -> int:

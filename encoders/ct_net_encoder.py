@@ -6,9 +6,9 @@ from typing import NoReturn
 import torch
 from torch import Tensor
 
-from encoders.clip_encoder import Array, ScoresFrom, unit_rows, volume_parts
-from encoders.ct_net import CtNet
-from encoders.errors import ConfigError
+from encoders.clip_encoder import Array, as_tensor, unit_rows, volume_parts
+from encoders.ct_net import CtNet, features_of_latents
+from encoders.errors import ConfigError, ReportError
 from encoders.model_card import ModelCard
 from encoders.reports import ReportSections, TokenisedReports
 
@@ -30,7 +30,7 @@ class CtNetEncoder:
         self.grid = model.config.grid
         self.can_read_text = False
         self.log_temperature = 0.0
-        self.scores_from: ScoresFrom = "volumes"  # a latent has lost the length that the head reads
+        self.has_head = True
         self._device, self._dtype = torch.device(device), dtype
         self._model = model.eval().to(device=self._device, dtype=dtype)
 
@@ -49,13 +49,13 @@ class CtNetEncoder:
         Raises:
             VolumeError: the volume is not on the grid.
         """
-        with torch.no_grad():
-            logits = [self._model.finding_logits(part) for part in self._parts(volume_BCDHW)]
-        return torch.cat([part.float().cpu() for part in logits]).sigmoid()
+        return self.score_latents(self.encode_volumes(volume_BCDHW))
 
-    def score_latents(self, latent_BL: Array) -> NoReturn:  # noqa: ARG002 - the protocol's
-        """Refuse: the head reads features, whose length their latents have lost."""
-        raise ConfigError(f"the model {self.name} is a CT-Net, which scores volumes and not their latents")
+    def score_latents(self, latent_BL: Array) -> Tensor:
+        """Return the probabilities (B, 18) of volumes whose latents are known."""
+        with torch.no_grad():
+            features = features_of_latents(as_tensor(latent_BL).to(self._device, torch.float32))
+            return self._model.logits_of_features(features.to(self._dtype)).float().sigmoid().cpu()
 
     def volume_tokens(self, volume_BCDHW: Array) -> NoReturn:  # noqa: ARG002
         """Refuse: a convolutional network has no tokens."""
@@ -78,7 +78,7 @@ class CtNetEncoder:
         self._refuse_text()
 
     def _refuse_text(self) -> NoReturn:
-        raise ConfigError(
+        raise ReportError(
             f"the model {self.name} is a CT-Net and reads no text: ask with a volume or a case, "
             "or search a collection of a CT-CLIP"
         )

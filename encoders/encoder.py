@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from encoders.checkpoints import Weights
-from encoders.clip_encoder import Array, ClipEncoder, ScoresFrom
+from encoders.clip_encoder import Array, ClipEncoder
 from encoders.config import VolumeGrid
 from encoders.ct_clip import CtClip
 from encoders.ct_net import CtNet
@@ -55,8 +55,8 @@ class Encoder(Protocol):
         """Whether reports can be encoded: a report tower and a tokeniser are there."""
 
     @property
-    def scores_from(self) -> ScoresFrom | None:
-        """What its own scores of the 18 are computed from; None for a model without a head."""
+    def has_head(self) -> bool:
+        """Whether it scores the 18 findings itself, as ClassFine and CT-Net do, and needs no prompts."""
 
     @property
     def log_temperature(self) -> float:
@@ -75,7 +75,7 @@ class Encoder(Protocol):
         """Return the probabilities (B, 18) of the findings by the model's own head."""
 
     def score_latents(self, latent_BL: Array) -> Tensor:
-        """Return the same from volumes' latents, where `scores_from` says so."""
+        """Return the same of volumes whose latents are known: no volume is encoded."""
 
     def encode_token_ids(self, token_ids_BT: Array, mask_BT: Array) -> Tensor:
         """Return unit latents (B, L) of reports that are tokenised already."""

@@ -54,7 +54,7 @@ def test_a_model_with_a_head_scores_volumes_and_their_stored_latents_alike(tmp_p
         expected = model.finding_logits(volume).sigmoid()
     torch.testing.assert_close(encoder.score_volumes(volume), expected)
     torch.testing.assert_close(encoder.score_latents(latents.numpy()), expected)
-    assert (encoder.scores_from, without.scores_from) == ("latents", None)
+    assert (encoder.has_head, without.has_head) == (True, False)
     assert encoder.can_read_text
     assert encoder.digest != without.digest
     with pytest.raises(ConfigError, match="no head of its own"):

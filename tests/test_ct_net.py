@@ -11,7 +11,7 @@ from torch.nn import functional
 from encoders.ct_net import CtNet
 from encoders.ct_net_config import CtNetConfig
 from encoders.encoder import build_ct_net, load_encoder
-from encoders.errors import CheckpointError, ConfigError, VolumeError
+from encoders.errors import CheckpointError, ConfigError, ReportError, VolumeError
 from encoders.model_card import read_card
 from encoders.model_directory import CtNetWeights, read_ct_net, read_model, write_model
 from encoders.resnet import ResNet18, load_imagenet_weights
@@ -26,7 +26,7 @@ TINY = CtNetConfig(
     pools_stem=False,
     reduced_width=16,
     hidden=16,
-    latent_dim=12,
+    features=12,
 )
 
 
@@ -74,10 +74,12 @@ def test_a_directory_keeps_the_answers_and_has_a_digest_of_its_own(tmp_path: Pat
     with torch.no_grad():
         expected = tiny_net()(volumes()).sigmoid()
     torch.testing.assert_close(encoder.score_volumes(volumes()), expected)
+    stored = encoder.encode_volumes(volumes()).numpy()
+    torch.testing.assert_close(encoder.score_latents(stored), expected)  # the latent's 1 keeps its length
     assert torch.equal(encoder.encode_volumes(volumes()), encoder.encode_volumes(volumes()))
     assert encoder.digest != load_encoder(save_net(tmp_path / "other", seed=1)).digest
     assert encoder.digest == load_encoder(save_net(tmp_path / "again")).digest
-    assert (encoder.latent_dim, encoder.grid, encoder.can_read_text) == (12, TINY.grid, False)
+    assert (encoder.latent_dim, encoder.grid, encoder.can_read_text) == (13, TINY.grid, False)
 
 
 def test_latents_are_of_unit_length_and_tell_volumes_apart(tmp_path: Path) -> None:
@@ -97,12 +99,10 @@ def test_volumes_in_parts_are_encoded_as_they_are_together(tmp_path: Path, monke
 
 def test_what_a_ct_net_cannot_do_is_said_in_one_sentence(tmp_path: Path) -> None:
     encoder = load_encoder(save_net(tmp_path / "net"))
-    with pytest.raises(ConfigError, match="CT-Net and reads no text"):
+    with pytest.raises(ReportError, match="CT-Net and reads no text"):
         encoder.encode_reports(["No pleural effusion."])
     with pytest.raises(ConfigError, match="no tokens"):
         encoder.volume_tokens(volumes())
-    with pytest.raises(ConfigError, match="scores volumes and not their latents"):
-        encoder.score_latents(torch.zeros(1, 12))
     with pytest.raises(VolumeError, match=r"takes volumes \(B, 1, 6, 96, 96\)"):
         encoder.encode_volumes(torch.zeros(1, 1, 6, 96, 90))
 
