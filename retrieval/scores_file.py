@@ -1,4 +1,4 @@
-"""Scores of a collection's volumes for the 18 findings, in a file that `evaluate detection --scores` reads."""
+"""Scores of a collection's volumes for the 18 findings: the file of `evaluate detection --scores`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
