@@ -69,10 +69,22 @@ class LineObjective:
 
 def line_run(**numbers) -> Run:
     """A run of 30 steps of 10."""
-    return Run(**{"name": "line", "steps": 30, "batch_size": 10, "peak_rate": 0.05, "log_every": 1, "save_every": 10, **numbers})
+    return Run(
+        **{
+            "name": "line",
+            "steps": 30,
+            "batch_size": 10,
+            "peak_rate": 0.05,
+            "log_every": 1,
+            "save_every": 10,
+            **numbers,
+        }
+    )
 
 
-def fit_line(folder: Path, run: Run, *, resume: bool = False, points: Points = Points(), **objective) -> nn.Module:
+def fit_line(
+    folder: Path, run: Run, *, resume: bool = False, points: Points = Points(), **objective
+) -> nn.Module:
     """Fit it in a folder."""
     torch.manual_seed(run.seed)
     line = LineObjective(**objective)

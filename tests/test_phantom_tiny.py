@@ -16,7 +16,7 @@ from encoders.encoder import load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.phantom_evaluation import EncodedCohort, encode_cohort, mean_figures, score_cohort
-from training.runs import phantom
+from training.contrastive_runs import phantom
 
 UNKNOWN_TOKEN = 1  # of the shipped tokeniser
 

@@ -1,6 +1,5 @@
 """Checkpoints of a training: whole at any time, and enough to go on as if nothing had happened."""
 
-import io
 import pickle
 import random
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from encoders.errors import CheckpointError, StorageError
 from retrieval.atomic_file import written_atomically
 from training.distributed import Place, wait_for_all
 from training.optimizers import Optimizers
-from training.runs import Run, identity_of
 
 FORMAT = "ctsearch training 1"
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -43,10 +41,24 @@ class TrainingState:
     """What a checkpoint holds, in memory; the first process writes it, all read it."""
 
     def __init__(
-        self, folder: Path, model: nn.Module, optimizers: Optimizers, run: Run, place: Place
+        self,
+        folder: Path,
+        model: nn.Module,
+        optimizers: Optimizers,
+        identity: Mapping[str, str],
+        place: Place,
     ) -> None:
+        """Say what is kept where.
+
+        Args:
+            folder: of the training.
+            model: whose `state_dict` is kept.
+            optimizers: of its weights.
+            identity: what decides the result, by name (`runs.identity_of`): no other checkpoint is taken up.
+            place: this process among the others.
+        """
         self.path = folder / CHECKPOINT_FILE
-        self.model, self.optimizers, self.run, self.place = model, optimizers, run, place
+        self.model, self.optimizers, self.identity, self.place = model, optimizers, dict(identity), place
         self.done = Done()
 
     def begin(self) -> Done:
@@ -92,12 +104,12 @@ class TrainingState:
         if self.place.processes > 1:
             random_states = [None] * self.place.processes
             dist.all_gather_object(random_states, _random_state(self.place))
-        model = _whole(self.model.state_dict())
+        model = whole_tensors(self.model)
         optimizers = {name: _whole_state(one) for name, one in self.optimizers.by_name.items()}
         if self.place.is_first:
             saved = {
                 "format": FORMAT,
-                "run": identity_of(self.run),
+                "run": self.identity,
                 "model": model,
                 "optimizers": optimizers,
                 "step": step,
@@ -120,7 +132,7 @@ class TrainingState:
             ) from error
 
     def _check(self, saved: Mapping[str, Any]) -> None:
-        ours = identity_of(self.run)
+        ours = self.identity
         for name in sorted({*ours, *saved["run"]}):
             theirs = saved["run"].get(name)
             if theirs != ours.get(name):
@@ -155,8 +167,9 @@ def _read(path: Path) -> dict[str, Any]:
     return saved
 
 
-def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: _gathered(tensor) for name, tensor in tensors.items()}
+def whole_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The weights and buffers of a model on the CPU, put together from all processes if they are divided."""
+    return {name: _gathered(tensor) for name, tensor in model.state_dict().items()}
 
 
 def _gathered(tensor: Tensor) -> Tensor:

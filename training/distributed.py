@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
@@ -32,7 +32,7 @@ class Place:
         rank, processes: which of how many this is.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     sharding: Sharding = "ddp"
     rank: int = 0
@@ -68,9 +68,7 @@ def training_place(
     chosen = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"), local)
     if processes > 1:
         backend = "nccl" if chosen.type == "cuda" else "gloo"
-        dist.init_process_group(
-            backend, timeout=_PATIENCE, device_id=chosen if backend == "nccl" else None
-        )
+        dist.init_process_group(backend, timeout=_PATIENCE, device_id=chosen if backend == "nccl" else None)
     try:
         yield Place(device=chosen, dtype=dtype, sharding=sharding, rank=rank, processes=processes)
     finally:
@@ -149,9 +147,9 @@ def wrap(module: nn.Module, place: Place, *, blocks: Sequence[nn.Module] = ()) -
         reduce_dtype=torch.float32,
         cast_forward_inputs=False,  # autocast decides; voxels keep their digits
     )
-    for block in blocks:
-        fully_shard(block, mesh=mesh, mp_policy=policy)
-    return fully_shard(module, mesh=mesh, mp_policy=policy)
+    for part in (*blocks, module):
+        fully_shard(part, mesh=mesh, mp_policy=policy)
+    return module
 
 
 @contextmanager

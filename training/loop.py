@@ -9,7 +9,7 @@ from training.distributed import Place
 from training.objective import Objective
 from training.optimizers import Optimizers
 from training.progress import Progress
-from training.runs import Run
+from training.runs import Run, identity_of
 from training.schedule import warmed_cosine
 from training.stream import Share, Stream
 
@@ -47,7 +47,8 @@ def fit(
         StorageError: the disk is full; the last checkpoint is kept.
     """
     optimizers = Optimizers(objective.parameter_groups())
-    state = TrainingState(folder, objective.model, optimizers, run, place)
+    identity = {**identity_of(run), "examples": stream.digest()}
+    state = TrainingState(folder, objective.model, optimizers, identity, place)
     done = state.restore() if resume else state.begin()
     with Progress(folder, run, place, state) as progress:
         objective.model.train()

@@ -1,4 +1,4 @@
-"""What the loop asks of a training: its weights in groups, gradients of a batch, and what comes after a step."""
+"""What the loop asks of a training: weights in groups, the gradient of a batch, what comes after a step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

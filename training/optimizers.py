@@ -90,4 +90,5 @@ def _square_norm(parameters: Sequence[nn.Parameter], place: Place) -> float:
 
 
 def _square(tensor: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(tensor.detach().float()).double().square()
+    square: Tensor = torch.linalg.vector_norm(tensor.detach().float()).double().square()
+    return square

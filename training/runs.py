@@ -49,14 +49,14 @@ class Run:
             raise ConfigError(f"the run {self.name} needs at least one step, example and log line: {self}")
 
 
-_CHANGEABLE = frozenset(("log_every", "evaluate_every", "save_every", "chunk_size"))
+_CHANGEABLE = frozenset(("log_every", "evaluate_every", "save_every", "chunk_size", "recompute", "data"))
 
 
 def identity_of(run: Run) -> dict[str, str]:
     """What of a run decides its result, by name and as text: a checkpoint goes on with these alone.
 
-    How often something is logged, and in chunks of how many, may differ from the first part of a run to the
-    next.
+    How often something is logged, in chunks of how many, and where the data lies may differ from the first
+    part of a run to the next.
     """
     numbers = {name: value for name, value in asdict(run).items() if name not in _CHANGEABLE}
     return {name: json.dumps(value, sort_keys=True) for name, value in numbers.items()}

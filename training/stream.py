@@ -1,5 +1,6 @@
 """Batches in an order that the seed alone decides, whatever the number of processes, from any step on."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from encoders.errors import ConfigError, CtsearchError
+from encoders.errors import ConfigError, InputError
 from training.distributed import Place
 
 ItemT_co = TypeVar("ItemT_co", covariant=True)
@@ -30,7 +31,7 @@ class Examples(Protocol[ItemT_co]):
         """One of them; what is random in it, the epoch and the index decide.
 
         Raises:
-            CtsearchError: it cannot be read; the training goes on without it.
+            InputError: it cannot be read; the training goes on without it.
         """
 
 
@@ -86,13 +87,21 @@ class Stream(Generic[ItemT, BatchT]):
             )
         if len(examples) < batch_size:
             raise ConfigError(
-                f"{len(examples)} examples do not fill a batch of {batch_size}; give more data or a smaller batch"
+                f"{len(examples)} examples do not fill a batch of {batch_size}; give more data, or a smaller "
+                "--batch-size"
             )
         self.examples, self.collate = examples, collate
         self.batch_size, self.seed, self.place, self.workers = batch_size, seed, place, workers
 
+    def digest(self) -> str:
+        """What identifies the examples and their order among one another."""
+        digest = hashlib.sha256()
+        for index in range(len(self.examples)):
+            digest.update(f"{self.examples.name(index)}\n".encode())
+        return digest.hexdigest()[:16]
+
     def slots(self, step: int) -> list[Slot]:
-        """The whole batch of a step. An epoch is a permutation; what does not fill a batch waits for the next."""
+        """The whole batch of a step; an epoch is a permutation, of which what fills no batch is left out."""
         an_epoch = len(self.examples) // self.batch_size
         epoch, place = divmod(step, an_epoch)
         order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
@@ -127,7 +136,7 @@ class _Readable(Dataset[object]):
         epoch, index = slot
         try:
             return self.examples.load(index, epoch)
-        except CtsearchError as error:
+        except InputError as error:
             return Missing(index, self.examples.name(index), str(error))
 
 

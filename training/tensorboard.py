@@ -29,5 +29,5 @@ def open_events(folder: Path, first: int) -> Events | None:
     except ImportError:
         _log.info("no events for TensorBoard are written; pip install 'ctsearch[train]' brings it")
         return None
-    events: Events = SummaryWriter(str(folder), purge_step=first + 1 if first else None)  # type: ignore[no-untyped-call]
+    events: Events = SummaryWriter(str(folder), purge_step=first + 1 if first else None)
     return events
