@@ -105,11 +105,11 @@ def _show_imported(card: "ModelCard") -> None:
     table.add_row(*_row(card.directory.name, card, card.source))
     console = Console()
     console.print(table)
-    if card.config.report is not None and card.tokenizer_file is None:
+    if card.described.report is not None and card.tokenizer_file is None:
         console.print(
             "It has no tokeniser. To search by text, import it with --tokenizer VOCAB into another --out."
         )
-    if card.config.latent_dim:
+    if card.described.latent_dim:
         console.print(escape(f"Use it: ctsearch index SOURCE --encoder {card.directory}"), soft_wrap=True)
     else:
         console.print("It makes tokens and no latents: for CT-CHAT, not for an archive.")
@@ -128,7 +128,7 @@ def _table() -> "Table":
 def _row(name: str, card: "ModelCard", origin: str) -> tuple[str, ...]:
     from rich.markup import escape
 
-    grid = " × ".join(map(str, card.config.grid.shape))
-    latent = str(card.config.latent_dim or "tokens only")
-    text = "yes" if card.tokenizer_file else "no tokeniser" if card.config.report else "no"
+    grid = " × ".join(map(str, card.described.grid.shape))
+    latent = str(card.described.latent_dim or "tokens only")
+    text = "yes" if card.tokenizer_file else "no tokeniser" if card.described.report else "no"
     return escape(name), escape(origin), grid, latent, text, card.digest[:12]

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cli import train_supervised
 from cli.index import Dtype, Format
 
 
@@ -47,6 +48,9 @@ class Sharding(StrEnum):
 
 
 app = typer.Typer(help="Train models.", no_args_is_help=True, rich_markup_mode=None)
+app.command("vocabfine")(train_supervised.vocabfine)
+app.command("classfine")(train_supervised.classfine)
+app.command("ct-net")(train_supervised.ct_net)
 
 
 @app.callback()

@@ -112,7 +112,7 @@ def load_encoder(
 
 
 def _load(card: ModelCard, device: str, dtype: torch.dtype) -> Encoder:
-    if isinstance(card.config, CtNetConfig):
+    if isinstance(card.described, CtNetConfig):
         return CtNetEncoder(build_ct_net(read_ct_net(card)), card, device=device, dtype=dtype)
     model = build_model(read_model(card))
     tokenizer = None if card.tokenizer_file is None else ReportTokenizer.from_path(card.tokenizer_file)

@@ -93,10 +93,6 @@ def read_model(card: ModelCard) -> Weights:
         CheckpointError: a file is missing, truncated or changed, does not fit its configuration, or is
             another kind of model's.
     """
-    if not isinstance(card.config, CtClipConfig):
-        raise CheckpointError(
-            f"{card.directory} is a CT-Net where a CT-CLIP is asked for; give another model"
-        )
     weights = Weights(card.config, _read_tensors(card))
     _check_weights(weights)
     return weights
@@ -108,11 +104,11 @@ def read_ct_net(card: ModelCard) -> CtNetWeights:
     Raises:
         CheckpointError: as there.
     """
-    if not isinstance(card.config, CtNetConfig):
+    if not isinstance(card.described, CtNetConfig):
         raise CheckpointError(
             f"{card.directory} is a CT-CLIP where a CT-Net is asked for; give another model"
         )
-    weights = CtNetWeights(card.config, _read_tensors(card))
+    weights = CtNetWeights(card.described, _read_tensors(card))
     _check_weights(weights)
     return weights
 
@@ -192,7 +188,7 @@ def _is_replaced_by(standing: ModelCard, card: ModelCard) -> bool:
             "choose another --out or delete it first"
         )
     loses_tokenizer = standing.tokenizer_file is not None and card.tokenizer_file is None
-    return standing.digest != card.digest and not (standing.config == card.config and loses_tokenizer)
+    return standing.digest != card.digest and not (standing.described == card.described and loses_tokenizer)
 
 
 def _write_files(

@@ -13,6 +13,7 @@ from encoders.ct_vit import TransformerLayer
 from encoders.errors import ConfigError
 from training.distributed import Place, exchanging, sum_over_processes, wrap
 from training.finding_losses import weighted_terms
+from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelledBatch
 from training.objective import ParameterGroup
 from training.seeded_rows import each_row, row_seeds
@@ -92,7 +93,12 @@ class SupervisedObjective:
     """
 
     def __init__(
-        self, model: CtClip | CtNet, positive_weight_C: Tensor, run: ClassFineRun | CtNetRun, place: Place
+        self,
+        model: CtClip | CtNet,
+        positive_weight_C: Tensor,
+        run: ClassFineRun | CtNetRun,
+        place: Place,
+        held_out: HeldOutFindings | None = None,
     ) -> None:
         """Say what learns.
 
@@ -101,11 +107,12 @@ class SupervisedObjective:
             positive_weight_C: see `training.finding_losses.positive_weights`.
             run: every number.
             place: of this process.
+            held_out: what the model is evaluated on.
 
         Raises:
             ConfigError: a CT-CLIP has no head.
         """
-        self.model, self.run, self.place = model, run, place
+        self.model, self.run, self.place, self.held_out = model, run, place, held_out
         if isinstance(model, CtClip):
             _let_learn(model, run)
         module = HeadedTower(model) if isinstance(model, CtClip) else WholeNet(model)
@@ -138,8 +145,12 @@ class SupervisedObjective:
             move_codebook(self.model, self._totals, self.place)
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop's
-        """Nothing: `ctsearch evaluate detection` does."""
-        return {}
+        """Detection on data held out, if there is any."""
+        return {} if self.held_out is None else self.held_out(self._scores)
+
+    def _scores(self, batch: LabelledBatch) -> Tensor:
+        scored: Scored = self._module(batch.volume_BCDHW, batch.read_B, range(len(batch)))
+        return scored.logits_BC
 
     def _loss_sum(self, batch: LabelledBatch, chunk: slice, step: int) -> Tensor:
         part = batch.part(chunk, self.place.device)
@@ -158,7 +169,7 @@ class SupervisedObjective:
 def _let_learn(model: CtClip, run: ClassFineRun | CtNetRun) -> None:
     if model.class_head is None or not isinstance(run, ClassFineRun):
         raise ConfigError("ClassFine trains a head, and this model has none; give it one first")
-    learning = [model.class_head]
+    learning: list[nn.Module] = [model.class_head]
     if run.trains == "all":
         learning += [part for part in (model.volume_tower, model.volume_projection) if part is not None]
     model.requires_grad_(False)

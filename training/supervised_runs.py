@@ -8,9 +8,11 @@ from encoders.abnormalities import DEFAULT_PROMPT
 from encoders.config import ClassHeadConfig
 from encoders.ct_net_config import CtNetConfig
 from encoders.errors import ConfigError
+from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.finding_losses import VocabFineLoss
 from training.runs import Run
 
+_PHANTOMS = f"2000:{TRAINING_SEEDS.start + 2}"  # others than those phantom-tiny learnt from
 VocabFineWeights = Literal["all", "projections", "lora"]
 ClassFineWeights = Literal["all", "head"]
 
@@ -23,17 +25,23 @@ class SupervisedRun(Run):
         epochs: passes over the data; they give `steps` once it is known how much data there is.
         init: the model that is fine-tuned where none is given; None: one must be given, or none is needed.
         data: phantoms that are drawn where no other data is given, as N:SEED; None: data must be given.
+        data_share, one_per_patient, farthest_shift: as for `training.contrastive_runs.ContrastiveRun`.
     """
 
     epochs: int
     steps: int = 1
     init: str | None = None
     data: str | None = None
+    data_share: float = 1.0
+    one_per_patient: bool = False
+    farthest_shift: int = 0
 
     def __post_init__(self) -> None:
         Run.__post_init__(self)
         if self.epochs < 1:
             raise ConfigError(f"the run {self.name} needs at least one epoch, found {self.epochs}")
+        if not 0 < self.data_share <= 1:
+            raise ConfigError(f"found a share of {self.data_share:g} of the data; give one above 0, up to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +99,9 @@ def phantom_vocabfine() -> VocabFineRun:
     return VocabFineRun(
         name="phantom",
         init="phantom-tiny",
-        data="2000:1000002",
+        data=_PHANTOMS,
+        one_per_patient=True,
+        farthest_shift=1,
         epochs=4,
         batch_size=16,
         peak_rate=3e-4,
@@ -120,7 +130,9 @@ def phantom_classfine() -> ClassFineRun:
     return ClassFineRun(
         name="phantom",
         init="phantom-tiny",
-        data="2000:1000002",
+        data=_PHANTOMS,
+        one_per_patient=True,
+        farthest_shift=1,
         epochs=4,
         batch_size=16,
         peak_rate=1e-3,
@@ -148,7 +160,9 @@ def phantom_ct_net() -> CtNetRun:
     """A CT-Net of phantoms, a quarter as wide, on phantom-tiny's grid."""
     return CtNetRun(
         name="phantom",
-        data="2000:1000002",
+        data=_PHANTOMS,
+        one_per_patient=True,
+        farthest_shift=1,
         model=CtNetConfig(
             image_px=96,
             slices=48,
@@ -176,6 +190,15 @@ CLASSFINE_RUNS: Mapping[str, Callable[[], ClassFineRun]] = {
 CT_NET_RUNS: Mapping[str, Callable[[], CtNetRun]] = {"published": published_ct_net, "phantom": phantom_ct_net}
 
 RunT = TypeVar("RunT", bound=SupervisedRun)
+
+
+def changed(run: RunT, **options: object) -> RunT:
+    """The run with those options that were given.
+
+    Raises:
+        ConfigError: they do not fit the run.
+    """
+    return replace(run, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
 
 
 def with_data_of(run: RunT, examples: int) -> RunT:

@@ -13,6 +13,7 @@ from encoders.errors import ConfigError
 from encoders.reports import ReportTokenizer
 from training.distributed import Place, exchanging, sum_over_processes, wrap
 from training.finding_losses import vocabfine_terms
+from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelledBatch
 from training.objective import ParameterGroup, trainable
 from training.supervised_runs import SupervisedRun, VocabFineRun
@@ -40,7 +41,14 @@ class PromptTowers(Towers):
 class VocabFineObjective:
     """VocabFine as the loop sees it."""
 
-    def __init__(self, model: CtClip, tokenizer: ReportTokenizer, run: VocabFineRun, place: Place) -> None:
+    def __init__(
+        self,
+        model: CtClip,
+        tokenizer: ReportTokenizer,
+        run: VocabFineRun,
+        place: Place,
+        held_out: HeldOutFindings | None = None,
+    ) -> None:
         """Say what learns.
 
         Args:
@@ -48,6 +56,7 @@ class VocabFineObjective:
             tokenizer: of its report tower.
             run: every number.
             place: of this process.
+            held_out: what the model is evaluated on.
 
         Raises:
             ConfigError: the model has no report tower.
@@ -56,7 +65,7 @@ class VocabFineObjective:
             raise ConfigError(
                 "VocabFine teaches words, and this model has no report tower; give a whole CT-CLIP"
             )
-        self.model, self.run, self.place = model, run, place
+        self.model, self.run, self.place, self.held_out = model, run, place, held_out
         if run.trains == "projections":
             freeze(model, "towers")
         if model.class_head is not None:
@@ -95,19 +104,27 @@ class VocabFineObjective:
             move_codebook(self.model, self._totals, self.place)
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop's
-        """Nothing: `ctsearch evaluate detection` and `ctsearch train phantom-figures` do."""
-        return {}
+        """Zero-shot detection on data held out, if there is any."""
+        return {} if self.held_out is None else self.held_out(self._scores)
+
+    def _scores(self, batch: LabelledBatch) -> Tensor:
+        affirming, denying = self._logits(batch, 0).chunk(2, dim=1)
+        return affirming - denying
 
     def _loss_sum(self, part: LabelledBatch, step: int) -> Tensor:
+        logits_BP = self._logits(part, step)
+        summed, _ = vocabfine_terms(logits_BP, part.present_BC, part.known_BC, self.run.loss)
+        return summed
+
+    def _logits(self, part: LabelledBatch, step: int) -> Tensor:
+        """Similarities (B, 36) with the affirming sentences, then with the denying ones."""
         ids, mask = (tensor.to(self.place.device) for tensor in self._prompts)
         seeds = dropout_seeds(self.run.seed, step, "prompt", range(len(ids)))
         with self.place.autocast():
             encoded: Encoded = self._towers(part.volume_BCDHW, part.read_B, [Texts(ids, mask, seeds)])
-        if encoded.totals is not None:
+        if encoded.totals is not None and torch.is_grad_enabled():
             self._totals.append(encoded.totals)
-        logits_BP = similarity(encoded.volume_BL, encoded.texts[0], self.model.log_temperature)
-        summed, _ = vocabfine_terms(logits_BP, part.present_BC, part.known_BC, self.run.loss)
-        return summed
+        return similarity(encoded.volume_BL, encoded.texts[0], self.model.log_temperature)
 
 
 def decaying_groups(model: torch.nn.Module, run: SupervisedRun) -> list[ParameterGroup]:
