@@ -41,10 +41,14 @@ class Blocks:
     def load(self, index: int, epoch: int) -> Block:
         if index in self.unreadable:
             raise VolumeError(f"block_{index} is torn")
-        slices, rows, columns = self.grid.shape
+        _, rows, columns = self.grid.shape
         voxels = np.random.default_rng(index).normal(-0.5, 0.05, self.grid.shape).astype(np.float32)
         for place, present in enumerate(self.labels(index).values()):
             if present:
                 row, column = divmod(place, 2)
-                voxels[:, row * rows // 2 : (row + 1) * rows // 2, column * columns // 2 : (column + 1) * columns // 2] += 0.8
+                voxels[
+                    :,
+                    row * rows // 2 : (row + 1) * rows // 2,
+                    column * columns // 2 : (column + 1) * columns // 2,
+                ] += 0.8
         return Block(voxels, self.labels(index))

@@ -24,7 +24,7 @@ def test_bce_wants_the_affirming_sentence_of_what_is_present_and_the_denying_one
 
 
 def test_mse_squares_the_error_of_the_softmax_over_the_pair() -> None:
-    """exp(log 3) / (exp(log 3) + exp(0)) = 3/4: a quarter is missing of one, and a quarter too much of the other."""
+    """exp(log 3) / (exp(log 3) + exp(0)) = 3/4: one lacks a quarter, the other has a quarter too much."""
     logits = torch.tensor([[math.log(3), 0.0]])
     assert vocabfine_terms(logits, YES, YES, "mse")[0].item() == pytest.approx(2 / 16)
     assert vocabfine_terms(logits, NO, YES, "mse")[0].item() == pytest.approx(2 * 9 / 16)
@@ -67,7 +67,9 @@ def test_a_present_finding_weighs_as_often_more_as_it_is_rarer() -> None:
     known = torch.tensor([[True, True], [True, True], [True, True], [True, False]])
     assert positive_weights(present, known).tolist() == [3.0, 1.0]  # 3 absent to 1; always present
     loss, counted = weighted_terms(torch.zeros(4, 2), present, known, torch.tensor([3.0, 1.0]))
-    assert loss.item() == pytest.approx(LN2 * (3 + 3 * 1 + 3 * 1))  # a present one thrice, three absent; three of the other
+    assert loss.item() == pytest.approx(
+        LN2 * (3 + 3 * 1 + 3 * 1)
+    )  # a present one thrice, three absent; three of the other
     assert counted.item() == 7
 
 

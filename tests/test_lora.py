@@ -55,4 +55,6 @@ def test_both_towers_get_adapters_and_only_these_and_the_projections_learn(model
     layers = len(model.volume_tower.spatial.layers) + len(model.volume_tower.temporal.layers)
     adapted = {name.partition(f".{ADAPTER}")[0] for name in learning if ADAPTER in name}
     assert sum(name.startswith("volume_tower.") for name in adapted) == 5 * layers
-    assert sum(name.startswith("report_tower.") for name in adapted) == 6 * len(model.report_tower.bert.encoder.layer)
+    assert sum(name.startswith("report_tower.") for name in adapted) == 6 * len(
+        model.report_tower.bert.encoder.layer
+    )

@@ -1,202 +1,240 @@
 """VocabFine, ClassFine and CT-Net on the shared loop: they learn, however their batches are divided."""
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor
 
-from encoders.class_head import ClassHead
-from encoders.config import ClassHeadConfig
 from encoders.ct_clip import CtClip
-from encoders.ct_net import CtNet
-from encoders.encoder import build_model
+from encoders.encoder import load_encoder
 from encoders.errors import CheckpointError, ConfigError
 from encoders.model_card import read_card
 from encoders.model_directory import read_model
-from encoders.reports import ReportTokenizer
-from tests.labelled_blocks import Blocks
-from tests.test_ct_net import TINY
+from tests.command import Command
+from tests.processes import finish_all, together
+from tests.small_contrastive import CONFIG, TOKENIZER
+from tests.small_supervised import (
+    CLASSFINE,
+    CT_NET,
+    SCENARIOS,
+    VOCABFINE,
+    Supervised,
+    blocks_of,
+    objective_of,
+    one_step,
+    plain,
+)
+from tests.test_ct_net import TINY, save_net
 from tests.tiny_model import write_tiny_model
 from training.distributed import Place
-from training.labelled import LabelCollation, LabelledBatch
-from training.lora import add_lora
+from training.examples import PairExamples, open_training_source, read_examples
+from training.labelled import LabelCollation
 from training.loop import fit
-from training.objective import Objective
 from training.stream import Stream
 from training.supervised import SupervisedObjective
-from training.supervised_runs import ClassFineRun, CtNetRun, SupervisedRun, VocabFineRun
+from training.supervised_runs import SupervisedRun, with_data_of
+from training.towers import new_model
 from training.vocabfine import VocabFineObjective
+from training.volume_cache import VolumeCache
 
-NUMBERS = {"epochs": 1, "steps": 30, "batch_size": 8, "peak_rate": 5e-3, "warm_up": 3, "log_every": 1, "save_every": 10}
-VOCABFINE = VocabFineRun(name="blocks", **NUMBERS)
-CLASSFINE = ClassFineRun(name="blocks", **NUMBERS)
-CT_NET = CtNetRun(name="blocks", model=TINY, **NUMBERS)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny").directory
-
-
-def clip(tiny: Path, *, head: bool = False) -> CtClip:
-    """The tiny CT-CLIP, whose temperature is one that tells sentences apart."""
-    model = build_model(read_model(read_card(tiny)))
-    with torch.no_grad():
-        model.log_temperature.fill_(2.5)
-    if head:
-        torch.manual_seed(4)
-        model.class_head = ClassHead(model.config.latent_dim, ClassHeadConfig())
-    return model
+TOLERANCE = 1e-5
+RUNS: dict[str, SupervisedRun] = {
+    "bce": VOCABFINE,
+    "mse": replace(VOCABFINE, loss="mse"),
+    "projections": replace(VOCABFINE, trains="projections"),
+    "lora": replace(VOCABFINE, trains="lora"),
+    "classfine": CLASSFINE,
+    "head": replace(CLASSFINE, trains="head", peak_rate=0.3),
+    "ct-net": CT_NET,
+}
+LEARNS = {
+    "projections": {"volume_projection", "report_projection", "log_temperature"},
+    "classfine": {"volume_tower", "volume_projection", "class_head"},
+    "head": {"class_head"},
+}
 
 
-def vocabfine(tiny: Path, run: VocabFineRun) -> VocabFineObjective:
-    model = clip(tiny)
-    if run.trains == "lora":
-        torch.manual_seed(0)
-        add_lora(model, rank=run.lora_rank, alpha=run.lora_alpha)
-    return VocabFineObjective(model, ReportTokenizer.from_path(read_card(tiny).tokenizer_file), run, Place())
-
-
-def classfine(tiny: Path, run: ClassFineRun) -> SupervisedObjective:
-    return SupervisedObjective(clip(tiny, head=True), torch.ones(18), run, Place())
-
-
-def ct_net(_: Path, run: CtNetRun) -> SupervisedObjective:
-    torch.manual_seed(0)
-    return SupervisedObjective(CtNet(run.model), torch.ones(18), run, Place())
-
-
-def grid_of(objective: Objective) -> object:
-    return objective.model.config.grid
-
-
-def train(objective: Objective, run: SupervisedRun, folder: Path, *, resume: bool = False) -> list[float]:
+def train(objective: Supervised, run: SupervisedRun, folder: Path, *, resume: bool = False) -> list[float]:
     """The losses of all steps."""
-    blocks = Blocks(grid_of(objective))
-    stream = Stream(blocks, LabelCollation(blocks.grid), batch_size=run.batch_size, seed=run.seed, place=Place())
-    fit(objective, stream, run, Place(), folder, resume=resume)
+    blocks, place = blocks_of(objective), Place()
+    collation = LabelCollation(blocks.grid)
+    stream = Stream(blocks, collation, batch_size=run.batch_size, seed=run.seed, place=place)
+    fit(objective, stream, run, place, folder, resume=resume)
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def a_batch(objective: Objective, unreadable: frozenset[int] = frozenset()) -> LabelledBatch:
-    blocks = Blocks(grid_of(objective), unreadable=unreadable)
-    items = [None if index in unreadable else blocks.load(index, 0) for index in (3, 6, 9, 12)]
-    return LabelCollation(blocks.grid)(items)
+@pytest.mark.parametrize("name", ["bce", "mse", "classfine", "head"])
+def test_the_loss_falls(name: str, tmp_path: Path) -> None:
+    losses = train(objective_of(RUNS[name], Place(), plain()), RUNS[name], tmp_path)
+    assert sum(losses[-5:]) < 0.95 * sum(losses[:5])
 
 
-def gradients(objective: Objective, batch: LabelledBatch) -> dict[str, torch.Tensor]:
-    objective.parameter_groups()
-    objective.model.train()
-    objective.backward(batch, 0)
-    return {name: w.grad.clone() for name, w in objective.model.named_parameters() if w.grad is not None}
+@pytest.mark.parametrize("name", LEARNS)
+def test_what_is_not_trained_stays(name: str, tmp_path: Path) -> None:
+    run = replace(RUNS[name], steps=2)
+    objective = objective_of(run, Place(), plain())
+    before = {name: weight.clone() for name, weight in objective.model.state_dict().items()}
+    train(objective, run, tmp_path)
+    learning = {name for name, weight in objective.model.named_parameters() if weight.requires_grad}
+    assert {weight.partition(".")[0] for weight in learning} == LEARNS[name]
+    moved = {n for n, tensor in objective.model.state_dict().items() if not torch.equal(tensor, before[n])}
+    assert moved
+    assert moved <= learning
 
 
-CASES: list[tuple[Callable, SupervisedRun]] = [
-    (vocabfine, VOCABFINE),
-    (vocabfine, replace(VOCABFINE, loss="mse")),
-    (vocabfine, replace(VOCABFINE, trains="projections")),
-    (vocabfine, replace(VOCABFINE, trains="lora")),
-    (classfine, replace(CLASSFINE, peak_rate=2e-2)),
-    (classfine, replace(CLASSFINE, trains="head", peak_rate=1e-1)),
-    (ct_net, CT_NET),
-]
-NAMES = ["bce", "mse", "projections", "lora", "classfine", "head", "ct-net"]
+def assert_equal_steps(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert (found[name] - tensor).abs().max().item() <= TOLERANCE, name
 
 
-@pytest.mark.parametrize(("make", "run"), CASES, ids=NAMES)
-def test_the_loss_falls_and_what_is_not_trained_stays(make, run, tiny: Path, tmp_path: Path) -> None:
-    objective = make(tiny, run)
-    before = {name: w.clone() for name, w in objective.model.named_parameters()}
-    losses = train(objective, run, tmp_path)
-    assert sum(losses[-5:]) < 0.9 * sum(losses[:5])
-    for name, weight in objective.model.named_parameters():
-        moved = not torch.equal(weight, before[name])
-        assert weight.requires_grad or not moved, name
-    trained = {name.split(".")[0] for name, w in objective.model.named_parameters() if w.requires_grad}
-    if run in (CASES[2][1], CASES[5][1]):
-        wanted = {"class_head"} if make is classfine else {"volume_projection", "report_projection", "log_temperature"}
-        assert trained == wanted
+@pytest.mark.parametrize("name", ["bce", "mse", "lora", "classfine", "head"])
+def test_chunks_of_volumes_and_of_prompts_change_nothing(name: str) -> None:
+    """Codebook and dropout are on; CT-Net is the exception, by its BatchNorm."""
+    run = RUNS[name]
+    whole = one_step(run, Place())
+    assert max(tensor.abs().max() for tensor in whole.values()) > 100 * TOLERANCE
+    assert (whole["moved rows"].abs().max() > 100 * TOLERANCE) == (run.trains == "all")
+    parts = {"chunk_size": 3} | ({"prompts_at_once": 36} if name in ("bce", "mse") else {})
+    assert_equal_steps(one_step(replace(run, **parts), Place()), whole)
+    other = one_step(replace(run, seed=1), Place())
+    if name != "head":
+        assert (other["loss"] - whole["loss"]).abs() > TOLERANCE  # other masks: dropout was drawn
 
 
-@pytest.mark.parametrize(("make", "run"), CASES[:6], ids=NAMES[:6])
-def test_a_batch_in_chunks_has_the_gradient_of_the_whole(make, run, tiny: Path) -> None:
-    """Dropout is on in the report tower and in the head; CT-Net's BatchNorm makes it the exception."""
-    whole = gradients(objective := make(tiny, run), a_batch(objective))
-    parts = gradients(
-        objective := make(tiny, replace(run, chunk_size=1, **({"prompts_at_once": 5} if make is vocabfine else {}))),
-        a_batch(objective),
-    )
-    assert whole.keys() == parts.keys()
-    assert max(gradient.abs().max() for gradient in whole.values()) > 0
-    for name, gradient in whole.items():
-        torch.testing.assert_close(parts[name], gradient, atol=1e-6, rtol=1e-4)
+def test_two_processes_together_take_the_step_of_one(tmp_path: Path) -> None:
+    finish_all(together(2, "tests.small_supervised", tmp_path))
+    for scenario, (_, run) in SCENARIOS.items():
+        expected = one_step(replace(run, chunk_size=None), Place())
+        for rank in (0, 1):
+            assert_equal_steps(torch.load(tmp_path / f"{scenario} {rank}.pt", weights_only=True), expected)
 
 
-@pytest.mark.parametrize(("make", "run"), [CASES[0], CASES[4]], ids=["bce", "classfine"])
-def test_a_volume_that_could_not_be_read_has_no_weight(make, run, tiny: Path) -> None:
-    objective = make(tiny, run)
-    with_gap = a_batch(objective, frozenset({9, 12}))
-    found = gradients(objective, with_gap)
-    alone = gradients(objective := make(tiny, run), a_batch(objective).part(slice(0, 2), torch.device("cpu")))
-    for name, gradient in alone.items():
-        torch.testing.assert_close(found[name], gradient, atol=1e-6, rtol=1e-4)
+@pytest.mark.parametrize("name", ["lora", "classfine", "ct-net"])
+def test_a_resumed_training_ends_as_one_that_was_not_stopped(name: str, tmp_path: Path) -> None:
+    run = replace(RUNS[name], steps=6, save_every=2)
+    train(whole := objective_of(run, Place(), plain()), run, tmp_path / "whole")
+    torn = objective_of(run, Place(), plain())
+    sound, torn.backward = torn.backward, lambda batch, step: sound(batch, step) if step < 3 else 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        train(torn, run, tmp_path / "torn")
+    train(resumed := objective_of(run, Place(), plain()), run, tmp_path / "torn", resume=True)
+    for weight, tensor in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[weight], tensor), weight
 
 
-@pytest.mark.parametrize(("make", "run"), [CASES[3], CASES[4], CASES[6]], ids=["lora", "classfine", "ct-net"])
-def test_a_resumed_training_ends_as_one_that_was_not_stopped(make, run, tiny: Path, tmp_path: Path) -> None:
-    run = replace(run, steps=12, save_every=5)
-    train(whole := make(tiny, run), run, tmp_path / "whole")
-    stopped = make(tiny, run)
-    blocks = Blocks(grid_of(stopped))
-    stream = Stream(blocks, LabelCollation(blocks.grid), batch_size=8, seed=0, place=Place())
-    with pytest.raises(KeyboardInterrupt):
-        fit(_StoppedAt(stopped, 8), stream, run, Place(), tmp_path / "torn")
-    train(resumed := make(tiny, run), run, tmp_path / "torn", resume=True)
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(resumed.model.state_dict()[name], tensor), name
-
-
-class _StoppedAt:
-    """An objective that a person interrupts."""
-
-    def __init__(self, objective: Objective, step: int) -> None:
-        self._objective, self._step = objective, step
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._objective, name)
-
-    def backward(self, batch: LabelledBatch, step: int) -> object:
-        if step == self._step:
-            raise KeyboardInterrupt
-        return self._objective.backward(batch, step)
-
-
-def test_the_codebook_moves_with_all_weights_and_stays_with_projections(tmp_path: Path) -> None:
-    pass
-
-
-def test_a_training_refuses_a_model_that_lacks_what_it_trains(tiny: Path) -> None:
+def test_a_training_refuses_a_model_that_lacks_what_it_trains() -> None:
     with pytest.raises(ConfigError, match="this model has none"):
-        SupervisedObjective(clip(tiny), torch.ones(18), CLASSFINE, Place())
-    silent = clip(tiny)
-    silent.config = replace(silent.config, report=None)
+        SupervisedObjective(new_model(CONFIG, 0), torch.ones(18), CLASSFINE, Place())
     with pytest.raises(ConfigError, match="has no report tower"):
-        VocabFineObjective(silent, ReportTokenizer.from_path(read_card(tiny).tokenizer_file), VOCABFINE, Place())
+        VocabFineObjective(CtClip(replace(CONFIG, report=None)), TOKENIZER, VOCABFINE, Place())
+    with pytest.raises(ConfigError, match="3 volumes do not fill a batch of 8"):
+        with_data_of(VOCABFINE, 3)
+    assert with_data_of(replace(VOCABFINE, epochs=3), 20).steps == 3 * 2
 
 
-def test_the_checkpoint_of_another_run_is_not_gone_on_from(tiny: Path, tmp_path: Path) -> None:
-    run = replace(CLASSFINE, steps=2)
-    train(classfine(tiny, run), run, tmp_path)
-    with pytest.raises(CheckpointError, match="with --resume"):
-        train(classfine(tiny, run), run, tmp_path)
-    with pytest.raises(CheckpointError, match=r"trains"):
-        train(classfine(tiny, run), replace(run, trains="head"), tmp_path, resume=True)
+def test_the_checkpoint_of_another_run_is_not_gone_on_from(tmp_path: Path) -> None:
+    run = replace(CLASSFINE, steps=1)
+    train(objective_of(run, Place()), run, tmp_path)
+    other = replace(run, trains="head")
+    with pytest.raises(CheckpointError, match="with trains"):
+        train(objective_of(other, Place()), other, tmp_path, resume=True)
 
 
-def heads(model: nn.Module) -> int:
-    return sum(p.numel() for p in model.parameters())
+@pytest.fixture
+def ctsearch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    monkeypatch.setenv("CTSEARCH_HOME", str(tmp_path / "home"))
+    return Command(capsys, monkeypatch)
+
+
+def phantoms(out: Path, *more: object) -> list[object]:
+    """Options of a training on a few phantoms."""
+    return [
+        "--run",
+        "phantom",
+        "--data",
+        "9:1000002",
+        "--batch-size",
+        4,
+        "--epochs",
+        1,
+        "--workers",
+        0,
+        "--out",
+        out,
+        *more,
+    ]
+
+
+def test_vocabfine_is_trained_merged_and_mixed_by_one_command(ctsearch: Command, tmp_path: Path) -> None:
+    init, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "fine"
+    options = phantoms(out, "--init", init.directory, "--trains", "lora", "--wise-ft", 0, "--wise-ft", 0.5)
+    done = ctsearch("train", "vocabfine", *options)
+    assert done.code == 0, done.err
+    before, after = read_model(init), read_model(read_card(out))
+    assert after.tensors.keys() == before.tensors.keys()  # no adapter is left
+    name = "volume_tower.spatial.layers.0.attention.to_query.weight"
+    assert not torch.equal(after.tensors[name], before.tensors[name])
+    half = read_model(read_card(tmp_path / "fine-alpha0.5")).tensors[name]
+    torch.testing.assert_close(half, (before.tensors[name] + after.tensors[name]) / 2)
+    assert load_encoder(tmp_path / "fine-alpha0").digest == init.digest
+    assert load_encoder(out).can_read_text
+
+
+def test_classfine_keeps_the_words_and_gains_a_head(ctsearch: Command, tmp_path: Path) -> None:
+    init, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "fine"
+    done = ctsearch("train", "classfine", *phantoms(out, "--init", init.directory, "--held-out", "4:1000003"))
+    assert done.code == 0, done.err
+    encoder = load_encoder(out)
+    assert encoder.has_head
+    assert encoder.can_read_text
+    words = ["Lung nodule is present."]
+    torch.testing.assert_close(
+        encoder.encode_reports(words), load_encoder(init.directory).encode_reports(words)
+    )
+    again = ctsearch("train", "classfine", *phantoms(out, "--init", init.directory))
+    assert again.code == 2
+    assert "exists already" in again.err
+
+
+def test_a_ct_net_learns_a_few_phantoms(tmp_path: Path) -> None:
+    """The grid has six slices, the net a few thousand weights: enough to tell these sixteen chests apart."""
+    cases = islice(open_training_source("20:1000002"), 10)
+    examples = read_examples(cases, needs="labels")[:16]
+    run = replace(CT_NET, steps=24, peak_rate=2e-3, model=replace(TINY, dropout=0.0))
+    objective = objective_of(run, Place())
+    cache = VolumeCache(folder=tmp_path / "volumes", grid=TINY.grid)
+    pairs = PairExamples(examples, cache, short_texts=False)
+    stream = Stream(pairs, LabelCollation(TINY.grid), batch_size=8, seed=0, place=Place())
+    fit(objective, stream, run, Place(), tmp_path)
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert sum(losses[-4:]) < 0.8 * sum(losses[:4])
+
+
+def test_models_that_a_training_cannot_start_from_are_refused_in_one_sentence(
+    ctsearch: Command, tmp_path: Path
+) -> None:
+    net = save_net(tmp_path / "net")
+    silent = write_tiny_model(tmp_path / "silent", reads_text=False).directory
+    notes = tmp_path / "notes.pth"
+    notes.write_text("not weights")
+    for kind, options, why in (
+        ("vocabfine", phantoms(tmp_path / "a", "--init", net), "is a CT-Net where a CT-CLIP"),
+        ("vocabfine", phantoms(tmp_path / "a", "--init", silent), "has no tokeniser"),
+        ("vocabfine", ["--run", "published", "--data", "9:1000002", "--out", tmp_path / "a"], "--init"),
+        ("classfine", phantoms(tmp_path / "a", "--init", tmp_path / "nowhere"), "no encoder"),
+        ("ct-net", phantoms(tmp_path / "a", "--init", silent), "is a CT-CLIP where a CT-Net"),
+        ("ct-net", phantoms(tmp_path / "a", "--init", notes), "no checkpoint"),
+        ("ct-net", ["--run", "published", "--out", tmp_path / "a"], "give --data"),
+        ("ct-net", ["--run", "quick", "--out", tmp_path / "a"], "no run of CT-Net training"),
+    ):
+        done = ctsearch("train", kind, *options)
+        assert done.code == 2, (kind, options, done.err)
+        assert why in done.err
+        assert done.err.strip().splitlines()[-1].startswith("ctsearch: ")
+    assert not (tmp_path / "a").exists()
