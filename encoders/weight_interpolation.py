@@ -37,8 +37,7 @@ def interpolate(
         ConfigError: alpha is outside.
         CheckpointError: a weight is missing in one of them, or differs in shape.
     """
-    if not 0 <= alpha <= 1:
-        raise ConfigError(f"weights are interpolated at an alpha from 0 to 1, found {alpha}")
+    check_alpha(alpha)
     for name in sorted(zero_shot.keys() | fine_tuned.keys()):
         shapes = [tuple(of[name].shape) if name in of else None for of in (zero_shot, fine_tuned)]
         if shapes[0] != shapes[1]:
@@ -84,6 +83,16 @@ def write_interpolated(zero_shot: Path, fine_tuned: Path, alpha: float, out: Pat
     tokenizer = None if other.tokenizer_file is None else ReportTokenizer.from_path(other.tokenizer_file)
     source = f"{alpha:g} of the way from {first.digest[:12]} to {other.digest[:12]} (WISE-FT)"
     return write_model(out, between, tokenizer=tokenizer, source=source)
+
+
+def check_alpha(alpha: float) -> None:
+    """Refuse what is no place between two models.
+
+    Raises:
+        ConfigError: it is below 0 or above 1.
+    """
+    if not 0 <= alpha <= 1:
+        raise ConfigError(f"weights are interpolated at an alpha from 0 to 1, found {alpha}")
 
 
 def _between(first: Tensor, other: Tensor, alpha: float) -> Tensor:

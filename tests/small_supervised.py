@@ -22,10 +22,11 @@ from training.distributed import Place, Sharding, training_place
 from training.labelled import LabelCollation, LabelledBatch
 from training.lora import add_lora
 from training.supervised import SupervisedObjective
-from training.supervised_runs import ClassFineRun, CtNetRun, SupervisedRun, VocabFineRun
+from training.supervised_runs import ClassFineRun, CtNetRun, VocabFineRun
 from training.towers import new_model
 from training.vocabfine import VocabFineObjective
 
+AnyRun = VocabFineRun | ClassFineRun | CtNetRun
 COUNT, STEP = 8, 3
 UNREADABLE = frozenset({3})
 NUMBERS = {"name": "small", "epochs": 1, "batch_size": COUNT, "steps": 40, "peak_rate": 1e-2, "warm_up": 4}
@@ -33,7 +34,7 @@ VOCABFINE = VocabFineRun(**NUMBERS, log_every=1, save_every=5, lora_rank=4, lora
 CLASSFINE = ClassFineRun(**NUMBERS, log_every=1, save_every=5)
 CT_NET = CtNetRun(**NUMBERS, log_every=1, save_every=5, model=TINY)
 
-SCENARIOS: dict[str, tuple[Sharding, SupervisedRun]] = {
+SCENARIOS: dict[str, tuple[Sharding, AnyRun]] = {
     "vocabfine, ddp": ("ddp", VOCABFINE),
     "vocabfine, fsdp, chunks of one": ("fsdp", replace(VOCABFINE, chunk_size=1, prompts_at_once=7)),
     "classfine, ddp": ("ddp", CLASSFINE),
@@ -43,7 +44,7 @@ SCENARIOS: dict[str, tuple[Sharding, SupervisedRun]] = {
 Supervised = VocabFineObjective | SupervisedObjective
 
 
-def objective_of(run: SupervisedRun, place: Place, config: CtClipConfig = CONFIG) -> Supervised:
+def objective_of(run: AnyRun, place: Place, config: CtClipConfig = CONFIG) -> Supervised:
     """A fresh objective; it has a codebook, and dropout in the report tower and the head."""
     if isinstance(run, CtNetRun):
         torch.manual_seed(0)
@@ -78,7 +79,7 @@ def share(objective: Supervised, place: Place, unreadable: frozenset[int] = UNRE
     return LabelCollation(blocks.grid)([None if n in unreadable else blocks.load(2 * n, 0) for n in mine])
 
 
-def one_step(run: SupervisedRun, place: Place, unreadable: frozenset[int] = UNREADABLE) -> dict[str, Tensor]:
+def one_step(run: AnyRun, place: Place, unreadable: frozenset[int] = UNREADABLE) -> dict[str, Tensor]:
     """Loss, gradient of every weight that learns, and how far the codebook's rows moved."""
     objective = objective_of(run, place)
     objective.model.train()

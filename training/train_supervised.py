@@ -20,7 +20,7 @@ from encoders.model_card import ModelCard, read_card
 from encoders.model_directory import AnyWeights, CtNetWeights, read_ct_net, read_model, write_model
 from encoders.reports import ReportTokenizer
 from encoders.resnet import load_imagenet_weights
-from encoders.weight_interpolation import write_interpolated
+from encoders.weight_interpolation import check_alpha, write_interpolated
 from training.checkpoint import whole_tensors
 from training.distributed import Place, wait_for_all
 from training.examples import Example, PairExamples, open_training_source, read_examples
@@ -74,7 +74,7 @@ def train_vocabfine(
         CtsearchError: a gradient is not finite.
         StorageError: the disk is full or may not be written to.
     """
-    card, data = _start(run, out, options)
+    card, data = _start(run, out, options, alphas)
     start, tokenizer = read_model(card), _tokenizer(card)
     if tokenizer is None:
         raise CheckpointError(
@@ -105,7 +105,7 @@ def train_classfine(
     Raises:
         As for `train_vocabfine`.
     """
-    card, data = _start(run, out, options)
+    card, data = _start(run, out, options, alphas)
     start = read_model(card)
     if not start.config.latent_dim:
         raise CheckpointError(f"{card.directory} is a volume encoder alone and has no latent; give a CT-CLIP")
@@ -139,8 +139,13 @@ def train_ct_net(run: CtNetRun, out: Path, place: Place, options: Options) -> Mo
     return _write(out, CtNetWeights(config, whole_tensors(model)), data, run, place)
 
 
-def _start(run: SupervisedRun, out: Path, options: Options) -> tuple[ModelCard, Data]:
-    _check_free(out, options)
+def _start(
+    run: SupervisedRun, out: Path, options: Options, alphas: Sequence[float]
+) -> tuple[ModelCard, Data]:
+    for alpha in alphas:
+        check_alpha(alpha)
+    for directory in (out, *(_between(out, alpha) for alpha in alphas)):
+        _check_free(directory, options)
     init = options.init or run.init
     if init is None:
         raise ConfigError(f"the run {run.name} fine-tunes a model: give its directory with --init")
@@ -216,9 +221,14 @@ def _write(
         write_model(out, weights, tokenizer=tokenizer, source=source)
         for alpha in alphas:
             if start is not None:
-                write_interpolated(start.directory, out, alpha, out.with_name(f"{out.name}-alpha{alpha:g}"))
+                write_interpolated(start.directory, out, alpha, _between(out, alpha))
     wait_for_all(place)
     return read_card(out)
+
+
+def _between(out: Path, alpha: float) -> Path:
+    """Where the model so far on the way to `out` is written."""
+    return out.with_name(f"{out.name}-alpha{alpha:g}")
 
 
 def _tokenizer(card: ModelCard) -> ReportTokenizer | None:
