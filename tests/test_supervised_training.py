@@ -221,7 +221,7 @@ def test_a_ct_net_learns_a_few_phantoms(tmp_path: Path) -> None:
     """The grid has six slices, the net a few thousand weights: enough to tell these sixteen chests apart."""
     cases = islice(open_training_source("20:1000002"), 10)
     examples = read_examples(cases, needs="labels")[:16]
-    run = replace(CT_NET, steps=24, peak_rate=2e-3, model=replace(TINY, dropout=0.0))
+    run = replace(CT_NET, steps=40, peak_rate=4e-3, model=replace(TINY, dropout=0.0))
     objective = objective_of(run, Place())
     cache = VolumeCache(folder=tmp_path / "volumes", grid=TINY.grid)
     pairs = PairExamples(examples, cache, short_texts=False)
