@@ -15,8 +15,8 @@ from encoders.clip_encoder import ClipEncoder
 from encoders.encoder import load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
-from training.phantom_evaluation import EncodedCohort, encode_cohort, mean_figures, score_cohort
 from training.contrastive_runs import phantom
+from training.phantom_evaluation import EncodedCohort, encode_cohort, mean_figures, score_cohort
 
 UNKNOWN_TOKEN = 1  # of the shipped tokeniser
 

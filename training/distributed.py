@@ -1,6 +1,7 @@
 """Where a training runs: one process or many, on CPUs with gloo or on GPUs with NCCL, by DDP or FSDP2."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -140,7 +141,9 @@ def wrap(module: nn.Module, place: Place, *, blocks: Sequence[nn.Module] = ()) -
         return module
     if place.sharding == "ddp":
         ids = [place.device.index] if place.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            # torch 2.13 calls it forward_sync_buffers, which 2.9 does not know
+            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
     mesh = init_device_mesh(place.device.type, (place.processes,))
     policy = MixedPrecisionPolicy(
         param_dtype=None if place.dtype == torch.float32 else place.dtype,
