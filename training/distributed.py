@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from encoders.errors import ConfigError
@@ -145,13 +145,8 @@ def wrap(module: nn.Module, place: Place, *, blocks: Sequence[nn.Module] = ()) -
             # torch 2.13 calls it forward_sync_buffers, which 2.9 does not know
             return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
     mesh = init_device_mesh(place.device.type, (place.processes,))
-    policy = MixedPrecisionPolicy(
-        param_dtype=None if place.dtype == torch.float32 else place.dtype,
-        reduce_dtype=torch.float32,
-        cast_forward_inputs=False,  # autocast decides; voxels keep their digits
-    )
-    for part in (*blocks, module):
-        fully_shard(part, mesh=mesh, mp_policy=policy)
+    for part in (*blocks, module):  # in float32: autocast decides what is computed in which type, as with DDP
+        fully_shard(part, mesh=mesh)
     return module
 
 
