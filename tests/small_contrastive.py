@@ -3,9 +3,10 @@
 Run as a module it is one process of several, which writes what each scenario gives.
 """
 
+import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,17 @@ from torch import Tensor
 
 from encoders.abnormalities import ABNORMALITIES
 from encoders.config import CtClipConfig, ReportEncoderConfig, VolumeEncoderConfig
+from encoders.ct_clip import CtClip
+from encoders.errors import VolumeError
 from encoders.reports import ReportSections
 from training.batches import Batch, Pair, PairCollation, PromptTokens, prompt_tokens
 from training.checkpoint import whole_tensors
 from training.contrastive_objective import ContrastiveObjective
 from training.contrastive_runs import ContrastiveRun
 from training.distributed import Place, Sharding, training_place
+from training.loop import fit
 from training.short_texts import ShortText
+from training.stream import Stream
 from training.towers import new_model
 from training.vocabulary import learn_vocabulary
 
@@ -91,11 +96,12 @@ def pair(index: int, epoch: int = 0) -> Pair | None:
     rng = np.random.default_rng([index, epoch])
     says = ((ABNORMALITIES[index % 3], False),) if index % 2 else None
     study = {5: 1}.get(index, index)
-    words = WORDS[{6: 2}.get(study, study) % 3]
+    said = {6: 2}.get(study, study)
+    words = WORDS[said % 3]
     return Pair(
         volume_DHW=rng.uniform(-1, 1, CONFIG.volume.grid.shape).astype(np.float32),
         study=f"study {study}",
-        report=ReportSections(findings=words * (1 + study % 2), impression=f"No. {study % 6}."),
+        report=ReportSections(findings=words * (1 + said % 2), impression=f"No. {said}."),
         short=ShortText(words if says is None else f"No {ABNORMALITIES[index % 3]}.", says),
         labels={name: bool(rng.random() < 0.4) for name in ABNORMALITIES[: 10 + index]},
     )
@@ -140,14 +146,48 @@ def whole(gradient: Tensor) -> Tensor:
     return (gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient).clone()
 
 
+@dataclass(frozen=True)
+class SmallPairs:
+    """A hundred and twenty pairs, of which number 3 cannot be read."""
+
+    def __len__(self) -> int:
+        return 120
+
+    def name(self, index: int) -> str:
+        return f"volume {index}"
+
+    def load(self, index: int, epoch: int) -> Pair:
+        found = pair(index, epoch)
+        if found is None:
+            raise VolumeError("volume 3 is torn")
+        return found
+
+
+def fit_small(folder: Path, place: Place, run: ContrastiveRun = RUN, *, resume: bool = False) -> CtClip:
+    """Train it for the steps of the run."""
+    model = new_model(CONFIG, run.seed)
+    objective = ContrastiveObjective(model, run, place, prompts())
+    stream = Stream(SmallPairs(), collation(), batch_size=run.batch_size, seed=run.seed, place=place)
+    fit(objective, stream, run, place, folder, resume=resume)
+    return model
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Write the outcome of every scenario to the folder that is named."""
+    """Take one step of every scenario, or fit with `--fit SHARDING STEPS`, in the folder that is named."""
     torch.set_num_threads(1)
     folder = Path(arguments[0])
+    if "--fit" in arguments:
+        logging.basicConfig(level=logging.INFO, format="%(message)s")
+        sharding, steps = arguments[2:4]
+        with training_place("cpu", sharding=sharding) as place:
+            fit_small(folder, place, replace(RUN, steps=int(steps)), resume=True)
+        return
     with training_place("cpu") as place:
         for name, (sharding, run) in SCENARIOS.items():
             found = one_step(run, replace(place, sharding=sharding))
             torch.save(found, folder / f"{name} {place.rank}.pt")
+        half = one_step(RUN, replace(place, sharding="fsdp", dtype=torch.bfloat16))
+        torch.save(half, folder / f"half {place.rank}.pt")
 
 
 if __name__ == "__main__":

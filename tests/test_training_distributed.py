@@ -29,20 +29,35 @@ def assert_equal_steps(found: dict[str, Tensor], expected: dict[str, Tensor]) ->
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[int, Path]:
+def outcomes(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
     folder = tmp_path_factory.mktemp(f"of-{request.param}")
     finish_all(together(request.param, "tests.small_contrastive", folder))
     return request.param, folder
 
 
+@pytest.mark.slow  # starts processes
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_processes_together_take_the_step_of_one(outcomes: tuple[int, Path], scenario: str) -> None:
     count, folder = outcomes
     expected = by_one_process(SCENARIOS[scenario][1])
     for rank in range(count):
         assert_equal_steps(torch.load(folder / f"{scenario} {rank}.pt", weights_only=True), expected)
+
+
+@pytest.mark.slow  # starts processes
+def test_half_the_digits_change_the_step_a_little(outcomes: tuple[int, Path]) -> None:
+    reference = by_one_process(RUN)
+    for found in (
+        one_step(RUN, Place(dtype=torch.bfloat16)),
+        torch.load(outcomes[1] / "half 0.pt", weights_only=True),
+    ):
+        assert found["loss"] == pytest.approx(reference["loss"].item(), rel=0.05)
+        name = "gradient of volume_projection.weight"
+        cosine = torch.nn.functional.cosine_similarity(
+            found[name].flatten(), reference[name].flatten(), dim=0
+        )
+        assert found[name].dtype == torch.float32
+        assert cosine > 0.9
 
 
 @pytest.mark.parametrize(

@@ -210,9 +210,16 @@ def _fill(target: Tensor, source: Tensor) -> None:
         target.copy_(source)
 
 
+def seed_generators(seed: int) -> None:
+    """Seed the generators of torch, numpy and Python, so that what they draw is the same every time."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - others' code may use it
+    random.seed(seed)
+
+
 def _random_state(place: Place) -> dict[str, Any]:
     """State of every generator, as tensors and numbers that can be read without running a pickle."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - others' code may use it
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
     version, internal, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),

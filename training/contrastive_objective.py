@@ -23,7 +23,7 @@ from training.facts import UNKNOWN, YES, Facts, same_report, true_of
 from training.objective import ParameterGroup, trainable
 from training.towers import Encoded, Texts, Towers, dropout_seeds, freeze, recompute_activations
 
-Evaluation = Callable[[CtClip, int], Mapping[str, float]]
+Evaluation = Callable[[nn.Module], Mapping[str, float]]
 
 
 class Latents(NamedTuple):
@@ -53,7 +53,7 @@ class ContrastiveObjective:
             run: what learns, and from which losses.
             place: this process among the others.
             prompts: by template; the steps take them in turn.
-            evaluation: figures on data held out, of the model after a step.
+            evaluation: figures on data held out; it is given what encodes, to be called by all processes.
         """
         freeze(model, run.frozen)
         if run.recompute:
@@ -98,9 +98,9 @@ class ContrastiveObjective:
         if self.run.most_log_temperature is not None:
             self.model.log_temperature.clamp_(max=self.run.most_log_temperature)
 
-    def evaluate(self, step: int) -> Mapping[str, float]:
+    def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop tells it
         """Figures on data held out."""
-        return {} if self.evaluation is None else self.evaluation(self.model, step)
+        return {} if self.evaluation is None else self.evaluation(self._towers)
 
     def _chunks(self, size: int) -> list[slice]:
         each = self.run.chunk_size or size

@@ -1,6 +1,7 @@
 """Where a training runs: one process or many, on CPUs with gloo or on GPUs with NCCL, by DDP or FSDP2."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from encoders.errors import ConfigError
@@ -140,15 +141,12 @@ def wrap(module: nn.Module, place: Place, *, blocks: Sequence[nn.Module] = ()) -
         return module
     if place.sharding == "ddp":
         ids = [place.device.index] if place.device.type == "cuda" else None
-        return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            # torch 2.13 calls it forward_sync_buffers, which 2.9 does not know
+            return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
     mesh = init_device_mesh(place.device.type, (place.processes,))
-    policy = MixedPrecisionPolicy(
-        param_dtype=None if place.dtype == torch.float32 else place.dtype,
-        reduce_dtype=torch.float32,
-        cast_forward_inputs=False,  # autocast decides; voxels keep their digits
-    )
-    for part in (*blocks, module):
-        fully_shard(part, mesh=mesh, mp_policy=policy)
+    for part in (*blocks, module):  # in float32: autocast decides what is computed in which type, as with DDP
+        fully_shard(part, mesh=mesh)
     return module
 
 

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT, PROMPTS
-from encoders.ct_clip import CtClip
 from encoders.errors import CtsearchError
 from retrieval.metrics import auroc, recall_at_k
 from training.batches import Batch, Pair, PairCollation
 from training.distributed import Place, gather_rows
 from training.examples import PairExamples
 from training.facts import UNKNOWN, YES, Facts
+from training.towers import Encoded, Texts
 
 _AT_ONCE = 8
 
@@ -28,18 +28,30 @@ class HeldOut:
     place: Place
 
     @torch.no_grad()
-    def __call__(self, model: CtClip, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop tells it
-        """Recall of scans by their reports, and zero-shot detection, of a model in evaluation mode."""
-        volumes, reports, facts = [], [], []
+    def __call__(self, towers: nn.Module) -> Mapping[str, float]:
+        """Recall of scans by their reports, and zero-shot detection.
+
+        Args:
+            towers: `training.towers.Towers`, wrapped or not, in evaluation mode.
+        """
+        device, asked = self.place.device, self._prompts()
+        parts: list[tuple[Tensor, Tensor, Facts]] = []
+        prompts = torch.empty(0)
         for batch in self._batches():
-            here = batch.part(slice(None), self.place.device)
+            here = batch.part(slice(None), device)
+            texts = [Texts(here.report_ids_BT, here.report_mask_BT, ()), asked]
             with self.place.autocast():
-                volumes.append(gather_rows(model.volume_latents(here.volume_BCDHW).float(), self.place))
-                texts = model.report_latents(here.report_ids_BT, here.report_mask_BT)
-                reports.append(gather_rows(texts.float(), self.place))
-            facts.append(batch.facts.gathered(self.place))
-        prompts = self._prompts(model)
-        return _figures(torch.cat(volumes), torch.cat(reports), prompts, facts)
+                encoded: Encoded = towers(here.volume_BCDHW, here.facts.present_B.to(device), texts)
+            reports, prompts = encoded.texts
+            parts.append(
+                (
+                    gather_rows(encoded.volume_BL, self.place),
+                    gather_rows(reports, self.place),
+                    batch.facts.gathered(self.place),
+                )
+            )
+        volumes, written, facts = zip(*parts, strict=True)
+        return _figures(torch.cat(volumes), torch.cat(written), prompts, facts)
 
     def _batches(self) -> Iterator[Batch]:
         """As many batches on every process; None fills the last ones."""
@@ -57,12 +69,12 @@ class HeldOut:
         except CtsearchError:
             return None
 
-    def _prompts(self, model: CtClip) -> Tensor:
+    def _prompts(self) -> Texts:
         pair = PROMPTS[DEFAULT_PROMPT]
-        texts = [template.format(name) for template in (pair.present, pair.absent) for name in ABNORMALITIES]
-        tokens = self.collation.tokenizer.tokenise(texts, self.collation.max_tokens)
+        words = [template.format(name) for template in (pair.present, pair.absent) for name in ABNORMALITIES]
+        tokens = self.collation.tokenizer.tokenise(words, self.collation.max_tokens)
         ids, mask = (torch.from_numpy(t).to(self.place.device) for t in (tokens.token_ids, tokens.mask))
-        return model.report_latents(ids, mask).float()
+        return Texts(ids, mask, ())
 
 
 def _figures(volume: Tensor, report: Tensor, prompt: Tensor, parts: Sequence[Facts]) -> dict[str, float]:

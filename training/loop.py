@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from training.checkpoint import TrainingState
+from training.checkpoint import TrainingState, seed_generators
 from training.distributed import Place
+from training.dropout import seed_of
 from training.objective import Objective
 from training.optimizers import Optimizers
 from training.progress import Progress
@@ -46,6 +47,7 @@ def fit(
         CheckpointError: `folder` holds the checkpoint of another training, or `resume` was not asked for.
         StorageError: the disk is full; the last checkpoint is kept.
     """
+    seed_generators(seed_of(run.seed, place.rank))
     optimizers = Optimizers(objective.parameter_groups())
     identity = {**identity_of(run), "examples": stream.digest()}
     state = TrainingState(folder, objective.model, optimizers, identity, place)
@@ -60,8 +62,10 @@ def fit(
                 objective.model.eval()
                 progress.note_evaluation(share.step, objective.evaluate(share.step))
                 objective.model.train()
+                progress.restart_clock(share.step)
             if _due(share.step, run.save_every, run.steps):
                 state.save(share.step + 1)
+                progress.restart_clock(share.step)
     objective.model.eval()
 
 

@@ -34,8 +34,7 @@ class Progress:
         if place.is_first:
             _forget_after(folder / LOG_FILE, self.done.step)
         self._events = open_events(folder / "tensorboard", self.done.step) if place.is_first else None
-        self._began = self._line_began = time.monotonic()
-        self._first = self._line_first = self.done.step
+        self._line_began, self._line_first = time.monotonic(), self.done.step
 
     def __enter__(self) -> Self:
         return self
@@ -69,8 +68,8 @@ class Progress:
         self.done.pending.append(figures["loss"])
         if (step + 1) % self.run.log_every and step + 1 != self.run.steps:
             return
-        now = time.monotonic()
-        speed = (step + 1 - self._line_first) / max(now - self._line_began, 1e-9)
+        seconds = max(time.monotonic() - self._line_began, 1e-9)
+        speed = (step + 1 - self._line_first) / seconds
         line = {
             "step": step + 1,
             **figures,
@@ -81,7 +80,7 @@ class Progress:
             "missing": len(self.done.missing),
         }
         self.done.pending.clear()
-        self._line_began, self._line_first = now, step + 1
+        self.restart_clock(step)
         if self.place.is_first:
             _log.info(_sentence(line, self.run.steps))
             self._write(line)
@@ -92,6 +91,10 @@ class Progress:
             said = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
             _log.info("step %d: %s", step + 1, said)
             self._write({"step": step + 1, **{f"evaluation/{name}": v for name, v in figures.items()}})
+
+    def restart_clock(self, step: int) -> None:
+        """Count no longer what has been done up to now, an evaluation or a checkpoint, as time of steps."""
+        self._line_began, self._line_first = time.monotonic(), step + 1
 
     def _write(self, line: Mapping[str, float]) -> None:
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as stream:

@@ -92,6 +92,7 @@ class Stream(Generic[ItemT, BatchT]):
             )
         self.examples, self.collate = examples, collate
         self.batch_size, self.seed, self.place, self.workers = batch_size, seed, place, workers
+        self._order = -1, np.arange(0)  # of the epoch that was asked for last
 
     def digest(self) -> str:
         """What identifies the examples and their order among one another."""
@@ -104,15 +105,16 @@ class Stream(Generic[ItemT, BatchT]):
         """The whole batch of a step; an epoch is a permutation, of which what fills no batch is left out."""
         an_epoch = len(self.examples) // self.batch_size
         epoch, place = divmod(step, an_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
-        chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(len(self.examples))
+        chosen = self._order[1][place * self.batch_size : (place + 1) * self.batch_size]
         return [(epoch, int(index)) for index in chosen]
 
     def shares(self, first: int, last: int) -> Iterator[Share[BatchT]]:
         """Yield this process's shares of the steps from `first` up to, not including, `last`."""
         loader = DataLoader(
             _Readable(self.examples),
-            batch_sampler=[self._ours(step) for step in range(first, last)],
+            batch_sampler=(self._ours(step) for step in range(first, last)),
             collate_fn=_Collated(self.collate),
             num_workers=self.workers,
             prefetch_factor=2 if self.workers else None,

@@ -112,6 +112,7 @@ def recompute_activations(model: CtClip) -> None:
     if model.report_tower is not None:
         bert = model.report_tower.bert  # transformers calls it activation checkpointing from 5.20 or so on
         enable = getattr(bert, "activation_checkpointing_enable", bert.gradient_checkpointing_enable)
+        bert.config.use_cache = False  # of a decoder
         enable({"use_reentrant": False})
 
 

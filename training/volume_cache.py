@@ -10,13 +10,12 @@ fill one cache, a run may be killed anywhere, and a damaged file is made again.
 import hashlib
 import logging
 import struct
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from isal import isal_zlib
+from isal import igzip_lib, isal_zlib
 from numpy.typing import NDArray
 
 from encoders.config import VolumeGrid
@@ -96,7 +95,7 @@ def _load(path: Path, grid: VolumeGrid) -> NDArray[np.int16] | None:
             raw = isal_zlib.decompress(packed)
             if isal_zlib.crc32(raw) == checksum:
                 return np.frombuffer(raw, "<i2").reshape(grid.shape)
-    except (struct.error, zlib.error, ValueError):  # isal raises zlib's error
+    except (struct.error, igzip_lib.IsalError, EOFError, ValueError):  # type: ignore[misc] # the stub has no class
         pass
     _log.warning("%s in the cache of volumes is damaged and is made again", path.name)
     return None
