@@ -36,6 +36,13 @@ class ClassFineTrains(StrEnum):
     HEAD = "head"
 
 
+class Sharding(StrEnum):
+    """How several devices share a model."""
+
+    DDP = "ddp"
+    FSDP = "fsdp"
+
+
 RunOption = Annotated[str, typer.Option(help="published or phantom.")]
 OutOption = Annotated[Path, typer.Option(help="Where the model's directory is written.")]
 DataOption = Annotated[
@@ -63,12 +70,18 @@ ShareOption = Annotated[
 EpochsOption = Annotated[int | None, typer.Option(min=1, help="Passes over the data.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Volumes of a step, on all devices.")]
 ChunkOption = Annotated[int | None, typer.Option(min=1, help="Volumes a device keeps the graph of at once.")]
+RecomputeOption = Annotated[
+    bool | None, typer.Option("--recompute/--no-recompute", help="Save memory for a third more time.")
+]
 RateOption = Annotated[float | None, typer.Option(min=0, help="Learning rate at its peak.")]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="Of new weights, order and dropout.")]
 EvaluateOption = Annotated[int | None, typer.Option(min=0, help="Steps between evaluations; 0 is never.")]
 SaveOption = Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")]
 DeviceOption = Annotated[str | None, typer.Option(help="cpu or cuda; default: a GPU if there is one.")]
 DtypeOption = Annotated[Dtype, typer.Option(help="Of matrix products.")]
+ShardingOption = Annotated[
+    Sharding, typer.Option(help="Under torchrun: the model on every device, or divided among them.")
+]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Processes that read ahead, beside each training.")]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Folder of preprocessed volumes; default: in CTSEARCH_HOME.")
@@ -96,12 +109,14 @@ def vocabfine(
     epochs: EpochsOption = None,
     batch_size: BatchOption = None,
     chunk_size: ChunkOption = None,
+    recompute: RecomputeOption = None,
     rate: RateOption = None,
     seed: SeedOption = None,
     evaluate_every: EvaluateOption = None,
     save_every: SaveOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = Dtype.FLOAT32,
+    sharding: ShardingOption = Sharding.DDP,
     workers: WorkersOption = 1,
     cache: CacheOption = None,
     keep: KeepOption = True,
@@ -127,13 +142,14 @@ def vocabfine(
         epochs=epochs,
         batch_size=batch_size,
         chunk_size=chunk_size,
+        recompute=recompute,
         peak_rate=rate,
         seed=seed,
         evaluate_every=evaluate_every,
         save_every=save_every,
     )
     options = _options(init, resume, held_out, workers, cache, keep, layout, labels, metadata, anonymous)
-    with training_place(device, getattr(torch, dtype.value)) as place:
+    with training_place(device, getattr(torch, dtype.value), sharding.value) as place:
         _log_on(first=place.is_first)
         card = train_vocabfine(chosen, out, place, options, wise_ft or ())
         _say(card, first=place.is_first)
@@ -152,12 +168,14 @@ def classfine(
     epochs: EpochsOption = None,
     batch_size: BatchOption = None,
     chunk_size: ChunkOption = None,
+    recompute: RecomputeOption = None,
     rate: RateOption = None,
     seed: SeedOption = None,
     evaluate_every: EvaluateOption = None,
     save_every: SaveOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = Dtype.FLOAT32,
+    sharding: ShardingOption = Sharding.DDP,
     workers: WorkersOption = 1,
     cache: CacheOption = None,
     keep: KeepOption = True,
@@ -182,13 +200,14 @@ def classfine(
         epochs=epochs,
         batch_size=batch_size,
         chunk_size=chunk_size,
+        recompute=recompute,
         peak_rate=rate,
         seed=seed,
         evaluate_every=evaluate_every,
         save_every=save_every,
     )
     options = _options(init, resume, held_out, workers, cache, keep, layout, labels, metadata, anonymous)
-    with training_place(device, getattr(torch, dtype.value)) as place:
+    with training_place(device, getattr(torch, dtype.value), sharding.value) as place:
         _log_on(first=place.is_first)
         card = train_classfine(chosen, out, place, options, wise_ft or ())
         _say(card, first=place.is_first)
@@ -214,6 +233,7 @@ def ct_net(
     save_every: SaveOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = Dtype.FLOAT32,
+    sharding: ShardingOption = Sharding.DDP,
     workers: WorkersOption = 1,
     cache: CacheOption = None,
     keep: KeepOption = True,
@@ -243,7 +263,7 @@ def ct_net(
         save_every=save_every,
     )
     options = _options(init, resume, held_out, workers, cache, keep, layout, labels, metadata, anonymous)
-    with training_place(device, getattr(torch, dtype.value)) as place:
+    with training_place(device, getattr(torch, dtype.value), sharding.value) as place:
         _log_on(first=place.is_first)
         card = train_ct_net(chosen, out, place, options)
         _say(card, first=place.is_first)

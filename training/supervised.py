@@ -18,7 +18,7 @@ from training.labelled import LabelledBatch
 from training.objective import ParameterGroup
 from training.seeded_rows import each_row, row_seeds
 from training.supervised_runs import ClassFineRun, CtNetRun
-from training.towers import is_trained
+from training.towers import is_trained, recompute_activations
 from training.vocabfine import chunks_of, decaying_groups, move_codebook
 
 
@@ -115,6 +115,8 @@ class SupervisedObjective:
         self.model, self.run, self.place, self.held_out = model, run, place, held_out
         if isinstance(model, CtClip):
             _let_learn(model, run)
+            if run.recompute:
+                recompute_activations(model)
         module = HeadedTower(model) if isinstance(model, CtClip) else WholeNet(model)
         self._positive_weight_C = positive_weight_C.to(place.device)
         self._module = wrap(module, place, blocks=module.blocks())

@@ -25,7 +25,8 @@ class SupervisedRun(Run):
         epochs: passes over the data; they give `steps` once it is known how much data there is.
         init: the model that is fine-tuned where none is given; None: one must be given, or none is needed.
         data: phantoms that are drawn where no other data is given, as N:SEED; None: data must be given.
-        data_share, one_per_patient, farthest_shift: as for `training.contrastive_runs.ContrastiveRun`.
+        data_share, one_per_patient, farthest_shift, recompute: as for
+            `training.contrastive_runs.ContrastiveRun`; CT-Net recomputes nothing.
     """
 
     epochs: int
@@ -35,6 +36,7 @@ class SupervisedRun(Run):
     data_share: float = 1.0
     one_per_patient: bool = False
     farthest_shift: int = 0
+    recompute: bool = False
 
     def __post_init__(self) -> None:
         Run.__post_init__(self)
@@ -89,6 +91,7 @@ def published_vocabfine() -> VocabFineRun:
         warm_up=10_000,
         rate_floor=0.0,
         weight_decay=0.1,
+        recompute=True,
         log_every=100,
         save_every=2000,
     )
@@ -120,6 +123,7 @@ def published_classfine() -> ClassFineRun:
         warm_up=10_000,
         rate_floor=0.0,
         weight_decay=0.1,
+        recompute=True,
         log_every=100,
         save_every=2000,
     )

@@ -17,7 +17,7 @@ from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelledBatch
 from training.objective import ParameterGroup, trainable
 from training.supervised_runs import SupervisedRun, VocabFineRun
-from training.towers import Encoded, Texts, Towers, dropout_seeds, freeze
+from training.towers import Encoded, Texts, Towers, dropout_seeds, freeze, recompute_activations
 
 
 class PromptTowers(Towers):
@@ -66,6 +66,8 @@ class VocabFineObjective:
                 "VocabFine teaches words, and this model has no report tower; give a whole CT-CLIP"
             )
         self.model, self.run, self.place, self.held_out = model, run, place, held_out
+        if run.recompute:
+            recompute_activations(model)
         if run.trains == "projections":
             freeze(model, "towers")
         if model.class_head is not None:
