@@ -109,6 +109,7 @@ def test_chunks_of_volumes_and_of_prompts_change_nothing(name: str) -> None:
         assert (other["loss"] - whole["loss"]).abs() > TOLERANCE  # other masks: dropout was drawn
 
 
+@pytest.mark.slow
 def test_two_processes_together_take_the_step_of_one(tmp_path: Path) -> None:
     finish_all(together(2, "tests.small_supervised", tmp_path))
     for scenario, (_, run) in SCENARIOS.items():
@@ -205,6 +206,8 @@ def test_classfine_keeps_the_words_and_gains_a_head(ctsearch: Command, tmp_path:
     init, out = write_tiny_model(tmp_path / "tiny"), tmp_path / "fine"
     done = ctsearch("train", "classfine", *phantoms(out, "--init", init.directory, "--held-out", "4:1000003"))
     assert done.code == 0, done.err
+    last = json.loads((tmp_path / "fine.training" / "log.jsonl").read_text().splitlines()[-1])
+    assert 0 <= last["evaluation/auroc"] <= 1
     encoder = load_encoder(out)
     assert encoder.has_head
     assert encoder.can_read_text

@@ -31,6 +31,7 @@ class SupervisedRun(Run):
 
     epochs: int
     steps: int = 1
+    evaluate_every: int = 500
     init: str | None = None
     data: str | None = None
     data_share: float = 1.0
