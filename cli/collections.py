@@ -85,6 +85,38 @@ def export_collection(
     typer.echo(f"{rows} rows of the collection {name} written to {out}")
 
 
+@app.command("scores")
+def export_scores(
+    name: Annotated[str, typer.Argument(help="The collection.")],
+    out: Annotated[Path, typer.Option("--out", help="The .npz to write.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option(help='Score by sentences, as "There is [no] {}.", also where the model has a head.'),
+    ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
+) -> None:
+    """Write how likely each volume shows the 18 findings, for `evaluate detection --scores`.
+
+    A ClassFine's or CT-Net's own head scores, any other model by prompts. No volume is encoded.
+    """
+    from retrieval.asked_collection import asked_collection, load_collection_encoder
+    from retrieval.evaluation.stored import collection_pool
+    from retrieval.migrate import open_archive
+    from retrieval.scores_file import write_scores
+
+    engine = open_archive()
+    try:
+        with engine.connect() as connection:
+            info = asked_collection(connection, name)
+            pool = collection_pool(connection, info)
+    finally:
+        engine.dispose()
+    encoder = load_collection_encoder(info, device)
+    rows = write_scores(out, pool, encoder, prompt)
+    by = "its own head" if encoder.has_head and prompt is None else "prompts"
+    typer.echo(f"scores of {rows} volumes of the collection {name}, by {by}, written to {out}")
+
+
 @app.command("optimise")
 def optimise_collection(
     name: Annotated[str, typer.Argument(help="The collection.")],

@@ -7,9 +7,13 @@ from typing import Annotated
 
 import typer
 
+from cli import evaluate_table
 from cli.filter_options import LabelSourceOption
 
 app = typer.Typer(help="Score retrieval and detection.", no_args_is_help=True, rich_markup_mode=None)
+
+
+app.command("table")(evaluate_table.table)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ from cli.tables import printable
 if TYPE_CHECKING:
     from retrieval.evaluation.evaluate import Comparison, Evaluation
     from retrieval.evaluation.figures import FigurePath
+    from retrieval.evaluation.paper_table import Cell, DatasetTable
     from retrieval.evaluation.pool import Pool
 
 _VOLUME_ROWS: dict[str, "FigurePath"] = {
@@ -74,6 +75,45 @@ def print_comparison(comparison: "Comparison") -> None:
     console.print(table)
     console.print(Text(f"p: {first.options.permutations:,} paired permutations, whole patients swapped."))
     _print_pool(console, first.pool, other.pool)
+
+
+def print_paper_tables(tables: "Sequence[DatasetTable]") -> None:
+    """Print a row a model and a row for chance, for every measure of every data set."""
+    from retrieval.evaluation.paper_table import MEASURES
+
+    console = _console()
+    for of in tables:
+        _print_compared(console, of)
+        for measure in filter(of.has, MEASURES):
+            table = _table(measure.title, *(f"@{k}" for k in measure.ks))
+            for model in of.evaluations:
+                cells = (of.cell(model, measure, k) for k in measure.ks)
+                table.add_row(printable(model), *map(_fold, cells))
+            table.add_section()
+            table.add_row("chance", *(_number(of.random(measure, k)) or "–" for k in measure.ks))
+            console.print(table)
+
+
+def _print_compared(console: Console, of: "DatasetTable") -> None:
+    counts = next(iter(of.evaluations.values())).pool.counts()
+    name = of.dataset or "Volumes"
+    console.print(
+        Text(
+            printable(
+                f"{name}: {counts['volumes']:,} volumes of {counts['studies']:,} studies; × is times chance"
+            )
+        )
+    )
+    left_out = [f"{count:,} of {model}" for model, count in of.left_out.items() if count]
+    if left_out:
+        console.print(Text(printable(f"Volumes that other models lack were left out: {', '.join(left_out)}")))
+
+
+def _fold(cell: "Cell") -> str:
+    """A figure and its fold over chance; a dash where the model has none."""
+    if cell.value is None:
+        return "–"
+    return f"{cell.value:.3f}" + ("" if cell.fold is None else f" {cell.fold:.1f}×")
 
 
 def _report_rows(evaluation: "Evaluation") -> dict[str, "FigurePath"]:

@@ -51,3 +51,7 @@ def main() -> None:
 def _leave(sentence: str, code: int) -> None:
     typer.echo(f"ctsearch: {sentence}", err=True)
     sys.exit(code)
+
+
+if __name__ == "__main__":  # as torchrun starts it: torchrun -m cli.main train …
+    main()

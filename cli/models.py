@@ -1,4 +1,4 @@
-"""`ctsearch models`: import published checkpoints, and list what there is."""
+"""`ctsearch models`: import published checkpoints, mix two models, and list what there is."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +49,27 @@ def import_checkpoint(
     _show_imported(card)
 
 
+@app.command("interpolate")
+def interpolate_models(
+    zero_shot: Annotated[str, typer.Argument(help="The model before fine-tuning: a name or a directory.")],
+    fine_tuned: Annotated[str, typer.Argument(help="What was fine-tuned from it.")],
+    *,
+    out: Annotated[Path, typer.Option("--out", help="Directory to make; give it to --encoder afterwards.")],
+    alpha: Annotated[
+        float, typer.Option(help="0 gives the first model, 1 the second; between them the line's points.")
+    ] = 0.5,
+) -> None:
+    """Write the model between a CT-CLIP and what was fine-tuned from it (WISE-FT).
+
+    Fine-tuning gains detection and loses retrieval; half-way much of both is kept.
+    """
+    from encoders.encoder import model_directory
+    from encoders.weight_interpolation import write_interpolated
+
+    card = write_interpolated(model_directory(zero_shot), model_directory(fine_tuned), alpha, out)
+    _show_imported(card)
+
+
 @app.command("list")
 def list_models() -> None:
     """Show the built-in encoders, and those imported into the models folder of CTSEARCH_HOME."""
@@ -84,11 +105,11 @@ def _show_imported(card: "ModelCard") -> None:
     table.add_row(*_row(card.directory.name, card, card.source))
     console = Console()
     console.print(table)
-    if card.config.report is not None and card.tokenizer_file is None:
+    if card.described.report is not None and card.tokenizer_file is None:
         console.print(
             "It has no tokeniser. To search by text, import it with --tokenizer VOCAB into another --out."
         )
-    if card.config.latent_dim:
+    if card.described.latent_dim:
         console.print(escape(f"Use it: ctsearch index SOURCE --encoder {card.directory}"), soft_wrap=True)
     else:
         console.print("It makes tokens and no latents: for CT-CHAT, not for an archive.")
@@ -107,7 +128,7 @@ def _table() -> "Table":
 def _row(name: str, card: "ModelCard", origin: str) -> tuple[str, ...]:
     from rich.markup import escape
 
-    grid = " × ".join(map(str, card.config.volume.grid.shape))
-    latent = str(card.config.latent_dim or "tokens only")
-    text = "yes" if card.tokenizer_file else "no tokeniser" if card.config.report else "no"
+    grid = " × ".join(map(str, card.described.grid.shape))
+    latent = str(card.described.latent_dim or "tokens only")
+    text = "yes" if card.tokenizer_file else "no tokeniser" if card.described.report else "no"
     return escape(name), escape(origin), grid, latent, text, card.digest[:12]

@@ -100,7 +100,7 @@ def _show_scores(scores: "FindingScores", of: str, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(scores.to_json()) + "\n")
     else:
-        print_probabilities(f"{of} · {scores.prompt}", dict(scores.probabilities))
+        print_probabilities(f"{of} · {scores.prompt or 'the model’s own head'}", dict(scores.probabilities))
 
 
 def _show_rankings(rankings: "list[FindingRanking]", *, as_json: bool) -> None:

@@ -76,6 +76,19 @@ def read_checkpoint(
         raise CheckpointError(f"{path} does not fit CT-CLIP: {error}") from error
 
 
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of any checkpoint file under their own keys, without running its pickle.
+
+    Raises:
+        CheckpointError: the file is no checkpoint, would have to be unpickled, or holds something else.
+    """
+    found = _unwrapped(_mapping_in(path))
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if len(tensors) != len(found) or not tensors:
+        raise CheckpointError(f"{path} holds something else than weights; export the model's state_dict")
+    return tensors
+
+
 def expected_shapes(config: CtClipConfig) -> dict[str, tuple[int, ...]]:
     """The shape of each of our weights, without making them."""
     with torch.device("meta"):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from encoders.config import VolumeGrid
 from encoders.ct_clip import CtClip
 from encoders.errors import ConfigError, ReportError, VolumeError
 from encoders.model_card import ModelCard
@@ -34,13 +35,14 @@ class ClipEncoder:
     ) -> None:
         self.name = card.directory.name
         self.digest = card.digest
-        self.latent_dim = card.config.latent_dim
-        self.grid = card.config.volume.grid
+        self.latent_dim = model.config.latent_dim
+        self.grid = model.config.grid
+        self.has_head = model.class_head is not None
         self.log_temperature = model.log_temperature.item()  # before it loses digits to a shorter type
-        self.can_read_text = tokenizer is not None and card.config.report is not None
+        self.can_read_text = tokenizer is not None and model.config.report is not None
         self._device, self._dtype = torch.device(device), dtype
         self._model = model.eval().to(device=self._device, dtype=dtype)
-        self._config = card.config
+        self._config = model.config
         self._tokenizer = tokenizer
 
     def volume_tokens(self, volume_BCDHW: Array) -> Tensor:
@@ -78,7 +80,26 @@ class ClipEncoder:
         """
         with torch.no_grad():
             latents = [self._model.volume_latents(part) for part in self._parts(volume_BCDHW)]
-        return _unit(latents)
+        return unit_rows(latents)
+
+    def score_volumes(self, volume_BCDHW: Array) -> Tensor:
+        """Return the head's probabilities (B, 18) of the findings.
+
+        Raises:
+            VolumeError: the volume is not on the grid.
+            ConfigError: the model has no head.
+        """
+        return self.score_latents(self.encode_volumes(volume_BCDHW))
+
+    def score_latents(self, latent_BL: Array) -> Tensor:
+        """Return the head's probabilities (B, 18) of volumes whose latents are known.
+
+        Raises:
+            ConfigError: the model has no head.
+        """
+        with torch.no_grad():
+            latents = as_tensor(latent_BL).to(device=self._device, dtype=self._dtype)
+            return self._model.logits_of(latents).float().sigmoid().cpu()
 
     def encode_token_ids(self, token_ids_BT: Array, mask_BT: Array) -> Tensor:
         """Return unit latents (B, L) of reports that are tokenised already.
@@ -91,7 +112,7 @@ class ClipEncoder:
             ReportError: ids or mask do not fit the report tower.
             ConfigError: the model is a volume encoder alone.
         """
-        token_ids, mask = _tensor(token_ids_BT).long(), _tensor(mask_BT).long()
+        token_ids, mask = as_tensor(token_ids_BT).long(), as_tensor(mask_BT).long()
         self._check_token_ids(token_ids, mask)
         step = max(1, TOKENS_AT_ONCE // token_ids.shape[1])
         with torch.no_grad():
@@ -99,7 +120,7 @@ class ClipEncoder:
                 self._model.report_latents(ids.to(self._device), kept.to(self._device))
                 for ids, kept in zip(torch.split(token_ids, step), torch.split(mask, step), strict=True)
             ]
-        return _unit(latents)
+        return unit_rows(latents)
 
     def tokenise_reports(self, reports: Sequence[str | ReportSections]) -> TokenisedReports:
         """Return token ids, mask, and how many reports were too long.
@@ -151,16 +172,8 @@ class ClipEncoder:
         return tokens, ids
 
     def _parts(self, volume_BCDHW: Array) -> Iterator[Tensor]:
-        """Split a batch so that memory does not grow with it."""
-        volume = _tensor(volume_BCDHW)
-        if volume.ndim != 5 or tuple(volume.shape[1:]) != (1, *self.grid.shape) or not len(volume):
-            grid = ", ".join(map(str, self.grid.shape))
-            raise VolumeError(
-                f"the encoder {self.name} takes volumes (B, 1, {grid}), found {tuple(volume.shape)}; "
-                "bring them to its grid first"
-            )
-        step = max(1, VOXELS_AT_ONCE // volume[0].numel())
-        return (part.to(device=self._device, dtype=self._dtype) for part in torch.split(volume, step))
+        parts = volume_parts(volume_BCDHW, self.grid, self.name)
+        return (part.to(device=self._device, dtype=self._dtype) for part in parts)
 
     def _check_token_ids(self, token_ids_BT: Tensor, mask_BT: Tensor) -> None:
         report = self._config.report
@@ -185,7 +198,23 @@ class ClipEncoder:
             raise ReportError("a report has no token that the mask keeps; leave it out")
 
 
-def _tensor(array: Array) -> Tensor:
+def volume_parts(volume_BCDHW: Array, grid: VolumeGrid, name: str) -> Sequence[Tensor]:
+    """Split a batch so that memory does not grow with it.
+
+    Raises:
+        VolumeError: it is not on the grid of the encoder of that name.
+    """
+    volume = as_tensor(volume_BCDHW)
+    if volume.ndim != 5 or tuple(volume.shape[1:]) != (1, *grid.shape) or not len(volume):
+        expected = ", ".join(map(str, grid.shape))
+        raise VolumeError(
+            f"the encoder {name} takes volumes (B, 1, {expected}), found {tuple(volume.shape)}; "
+            "bring them to its grid first"
+        )
+    return torch.split(volume, max(1, VOXELS_AT_ONCE // volume[0].numel()))
+
+
+def as_tensor(array: Array) -> Tensor:
     """Share memory where torch can: it takes neither flipped views nor read-only arrays as they are."""
     if isinstance(array, np.ndarray):
         return torch.from_numpy(np.require(array, requirements=["C", "W"]))
@@ -202,6 +231,6 @@ def _of_like_length(lengths: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.i
         start += step
 
 
-def _unit(latents: list[Tensor]) -> Tensor:
+def unit_rows(latents: list[Tensor]) -> Tensor:
     """Join latents and make them unit length once more: a shorter float leaves them slightly off."""
     return torch.nn.functional.normalize(torch.cat([part.float().cpu() for part in latents]), dim=-1)

@@ -1,5 +1,7 @@
 """The codebook: a token becomes its nearest row by cosine, and in training the rows follow their tokens."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,14 +10,28 @@ EMA_DECAY = 0.8
 TOKENS_AT_ONCE = 2048  # of the similarity matrix, whose rows are as long as the codebook
 
 
+class CodebookTotals(NamedTuple):
+    """What tokens say of their rows; totals of several passes and processes are added up.
+
+    Attributes:
+        sums: normalised tokens summed per row, float32 (size, width).
+        counts: their number per row, float32 (size,).
+    """
+
+    sums: Tensor
+    counts: Tensor
+
+
 class Codebook(nn.Module):
     """Vector quantisation by cosine similarity (arXiv 2110.04627), without a gradient for its rows.
+
+    A forward pass never moves the rows, in training neither: a pass may be run twice for one step
+    (gradient caching, recomputed activations) or on one of several processes. Whoever trains adds up
+    the `totals` of the passes that count and calls `move_rows` once a step.
 
     Attributes:
         rows: (size, width), as stored: not necessarily of unit length.
         counts: (size,), how many tokens each row was given lately, decayed.
-        batch_sums: in training, the normalised tokens of the last forward pass summed per row, (size, width).
-        batch_counts: likewise their number per row, (size,); gathered over processes both go to `move_rows`.
     """
 
     rows: Tensor
@@ -25,8 +41,6 @@ class Codebook(nn.Module):
         super().__init__()
         self.register_buffer("rows", functional.normalize(torch.randn(size, width), dim=-1))
         self.register_buffer("counts", torch.zeros(size))
-        self.batch_sums: Tensor | None = None
-        self.batch_counts: Tensor | None = None
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Replace tokens (..., C) by their nearest rows as stored; the rows themselves are left alone.
@@ -34,14 +48,19 @@ class Codebook(nn.Module):
         Returns:
             The rows, (..., C), through which gradients pass straight to `tokens`, and their ids, int64 (...).
         """
-        unit = functional.normalize(tokens.detach().float(), dim=-1).flatten(0, -2)
-        ids = self._nearest(unit)
-        if self.training:
-            self.batch_sums, self.batch_counts = self._totals(unit, ids)
+        with torch.autocast(tokens.device.type, enabled=False):  # which row is nearest is told in float32
+            ids = self._nearest(_unit(tokens))
         quantised = self.rows[ids].to(tokens.dtype).view(tokens.shape)
         if tokens.requires_grad:
             quantised = tokens + (quantised - tokens).detach()
         return quantised, ids.view(tokens.shape[:-1])
+
+    @torch.no_grad()
+    def totals(self, tokens: Tensor, ids: Tensor) -> CodebookTotals:
+        """Return what tokens (..., C), given the rows `ids` (...), say of these rows; nothing is changed."""
+        flat = ids.flatten()
+        sums = torch.zeros_like(self.rows, dtype=torch.float32).index_add_(0, flat, _unit(tokens))
+        return CodebookTotals(sums, torch.bincount(flat, minlength=len(self.rows)).float())
 
     @torch.no_grad()
     def move_rows(self, sums: Tensor, counts: Tensor, decay: float = EMA_DECAY) -> None:
@@ -63,6 +82,7 @@ class Codebook(nn.Module):
             [(part @ unit_rows.T).argmax(dim=-1) for part in torch.split(unit_NC, TOKENS_AT_ONCE)]
         )
 
-    def _totals(self, unit_NC: Tensor, ids_N: Tensor) -> tuple[Tensor, Tensor]:
-        sums = torch.zeros_like(self.rows, dtype=torch.float32).index_add_(0, ids_N, unit_NC)
-        return sums, torch.bincount(ids_N, minlength=self.rows.shape[0]).float()
+
+def _unit(tokens: Tensor) -> Tensor:
+    """Tokens as unit rows (N, C), float32."""
+    return functional.normalize(tokens.detach().float(), dim=-1).flatten(0, -2)

@@ -1,4 +1,4 @@
-"""Dimensions of the towers and of the grid a volume is brought to; the defaults are the published ones."""
+"""Dimensions of the models and of the grid a volume is brought to; the defaults are the published ones."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -115,18 +115,37 @@ class ReportEncoderConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassHeadConfig:
+    """ClassFine's head, which scores the 18 findings from a volume's latent (arXiv 2403.17834)."""
+
+    dropout: float = 0.3  # in training only
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"a share of what a head sees is dropped, at least 0 and below 1, found {self}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CtClipConfig:
     """Both towers and the space they meet in; `latent_dim` 0 means a volume encoder alone, tokens only."""
 
     volume: VolumeEncoderConfig = field(default_factory=VolumeEncoderConfig)
     report: ReportEncoderConfig | None = field(default_factory=ReportEncoderConfig)
     latent_dim: int = 512
+    class_head: ClassHeadConfig | None = None
 
     def __post_init__(self) -> None:
         if self.latent_dim < 0 or (self.report is not None and self.latent_dim == 0):
             raise ConfigError(
                 f"a model with a report encoder needs a latent, found latent_dim={self.latent_dim}"
             )
+        if self.class_head is not None and self.latent_dim == 0:
+            raise ConfigError("a head scores latents, and a volume encoder alone has none")
+
+    @property
+    def grid(self) -> VolumeGrid:
+        """The voxel grid the volume tower takes."""
+        return self.volume.grid
 
     @property
     def pooled_width(self) -> int:
@@ -135,8 +154,11 @@ class CtClipConfig:
         return (groups if self.volume.pooling == "flatten" else 1) * rows * columns * self.volume.width
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict that `from_json` reads back."""
-        return asdict(self)
+        """A JSON-ready dict that `from_json` reads back; without a head as before there were heads."""
+        described = asdict(self)
+        if self.class_head is None:
+            del described["class_head"]
+        return described
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "CtClipConfig":
@@ -146,11 +168,12 @@ class CtClipConfig:
             ConfigError: a dimension is missing or unknown.
         """
         try:
-            report = data["report"]
+            report, head = data["report"], data.get("class_head")
             return cls(
                 volume=VolumeEncoderConfig(**data["volume"]),
                 report=None if report is None else ReportEncoderConfig(**report),
                 latent_dim=data["latent_dim"],
+                class_head=None if head is None else ClassHeadConfig(**head),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"the model's config.json does not describe a CT-CLIP: {error}") from error

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from encoders.class_head import ClassHead
 from encoders.config import CtClipConfig
 from encoders.ct_vit import CtVit
 from encoders.errors import ConfigError
@@ -27,6 +28,9 @@ class CtClip(nn.Module):
             None if config.report is None else nn.Linear(config.report.width, config.latent_dim, bias=False)
         )
         self.log_temperature = nn.Parameter(torch.tensor(INITIAL_LOG_TEMPERATURE))
+        self.class_head = (
+            None if config.class_head is None else ClassHead(config.latent_dim, config.class_head)
+        )
 
     def forward(
         self, volume_BCDHW: Tensor, token_ids_BT: Tensor, mask_BT: Tensor
@@ -82,6 +86,27 @@ class CtClip(nn.Module):
                 "this model has no report encoder; import a whole CT-CLIP checkpoint to encode text"
             )
         return functional.normalize(self.report_projection(self.report_tower(token_ids_BT, mask_BT)), dim=-1)
+
+    def finding_logits(self, volume_BCDHW: Tensor) -> Tensor:
+        """Return the head's logits (B, 18) of volumes.
+
+        Raises:
+            ConfigError: the model has no head.
+        """
+        return self.logits_of(self.volume_latents(volume_BCDHW))
+
+    def logits_of(self, latent_BL: Tensor) -> Tensor:
+        """Return the head's logits (B, 18) of volumes' unit latents.
+
+        Raises:
+            ConfigError: the model has no head.
+        """
+        if self.class_head is None:
+            raise ConfigError(
+                "this model has no head of its own: score with prompts, or train one with classfine"
+            )
+        logits: Tensor = self.class_head(latent_BL)
+        return logits
 
 
 def similarity(report_NL: Tensor, volume_ML: Tensor, log_temperature: Tensor | float) -> Tensor:

@@ -4,9 +4,12 @@ Slices are read one group at a time by a spatial transformer, then along the bod
 token is replaced by its nearest row of a codebook. The published weights fix every detail here.
 """
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from encoders.codebook import Codebook
 from encoders.config import VolumeEncoderConfig
@@ -31,7 +34,13 @@ class GainNorm(nn.LayerNorm):
 
 
 class PatchEmbedding(nn.Module):
-    """Cuts a volume into blocks and maps each to a token."""
+    """Cuts a volume into blocks and maps each to a token.
+
+    Attributes:
+        recompute: in training, what lies between input and output is computed again on the way back.
+    """
+
+    recompute = False
 
     def __init__(self, config: VolumeEncoderConfig) -> None:
         super().__init__()
@@ -43,7 +52,10 @@ class PatchEmbedding(nn.Module):
 
     def forward(self, volume_BCDHW: Tensor) -> Tensor:
         """Return tokens (B, D', H', W', C) of a one-channel volume."""
-        if torch.is_grad_enabled():
+        if self.recompute and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self._embed, volume_BCDHW, use_reentrant=False)
+            return recomputed
+        if self.training or torch.is_grad_enabled():
             return self._embed(volume_BCDHW)
         groups = torch.split(volume_BCDHW, self.patch_slices * PATCH_GROUPS_AT_ONCE, dim=2)
         return torch.cat([self._embed(group) for group in groups], dim=1)
@@ -124,7 +136,7 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map rows (..., C) one by one."""
-        if torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled():
             return self._gated(rows)
         flat = rows.reshape(-1, rows.shape[-1])
         return torch.cat([self._gated(part) for part in torch.split(flat, ROWS_AT_ONCE)]).view(rows.shape)
@@ -136,7 +148,13 @@ class GatedFeedForward(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Position convolution, attention and feed-forward, each added to what came in."""
+    """Position convolution, attention and feed-forward, each added to what came in.
+
+    Attributes:
+        recompute: in training, what lies between input and output is computed again on the way back.
+    """
+
+    recompute = False
 
     def __init__(self, config: VolumeEncoderConfig) -> None:
         super().__init__()
@@ -146,6 +164,12 @@ class TransformerLayer(nn.Module):
 
     def forward(self, rows_RNC: Tensor, token_shape: torch.Size, bias_HNN: Tensor | None) -> Tensor:
         """Return rows of the same shape."""
+        if self.recompute and torch.is_grad_enabled():
+            recomputed: Tensor = checkpoint(self._mix, rows_RNC, token_shape, bias_HNN, use_reentrant=False)
+            return recomputed
+        return self._mix(rows_RNC, token_shape, bias_HNN)
+
+    def _mix(self, rows_RNC: Tensor, token_shape: torch.Size, bias_HNN: Tensor | None) -> Tensor:
         rows_RNC = rows_RNC + self.position(rows_RNC, token_shape)
         rows_RNC = rows_RNC + self.attention(rows_RNC, bias_HNN)
         mapped: Tensor = self.feed_forward(rows_RNC)
@@ -234,9 +258,14 @@ class CtVit(nn.Module):
         tokens = tokens.view(batch, rows, columns, groups, -1)
         return tokens.permute(0, 3, 1, 2, 4)
 
+    def train(self, mode: bool = True) -> Self:
+        """Change the mode, and forget the bias of before: FSDP2 changes weights without a trace."""
+        self._bias = None
+        return super().train(mode)
+
     def _spatial_bias(self, rows: int, columns: int) -> Tensor:
         """The bias depends on weights alone: without gradients it is computed once per loaded model."""
-        if torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled():
             fresh: Tensor = self.position_bias(rows, columns)
             return fresh
         weights = self.position_bias.parameters()

@@ -11,12 +11,24 @@ from encoders.checkpoints import Weights
 from encoders.clip_encoder import Array, ClipEncoder
 from encoders.config import VolumeGrid
 from encoders.ct_clip import CtClip
+from encoders.ct_net import CtNet
+from encoders.ct_net_config import CtNetConfig
+from encoders.ct_net_encoder import CtNetEncoder
 from encoders.errors import CheckpointError, ConfigError
-from encoders.model_card import BUILT_IN, built_in_names, read_card
-from encoders.model_directory import read_model
+from encoders.model_card import BUILT_IN, ModelCard, built_in_names, read_card
+from encoders.model_directory import CtNetWeights, read_ct_net, read_model
 from encoders.reports import ReportSections, ReportTokenizer, TokenisedReports
 
-__all__ = ["ClipEncoder", "Encoder", "build_model", "built_in_names", "load_encoder"]
+__all__ = [
+    "ClipEncoder",
+    "CtNetEncoder",
+    "Encoder",
+    "build_ct_net",
+    "build_model",
+    "built_in_names",
+    "load_encoder",
+    "model_directory",
+]
 
 
 class Encoder(Protocol):
@@ -43,6 +55,10 @@ class Encoder(Protocol):
         """Whether reports can be encoded: a report tower and a tokeniser are there."""
 
     @property
+    def has_head(self) -> bool:
+        """Whether it scores the 18 findings itself, as ClassFine and CT-Net do, and needs no prompts."""
+
+    @property
     def log_temperature(self) -> float:
         """What similarities are scaled by, as its logarithm."""
 
@@ -54,6 +70,12 @@ class Encoder(Protocol):
 
     def encode_volumes(self, volume_BCDHW: Array) -> Tensor:
         """Return unit latents (B, L)."""
+
+    def score_volumes(self, volume_BCDHW: Array) -> Tensor:
+        """Return the probabilities (B, 18) of the findings by the model's own head."""
+
+    def score_latents(self, latent_BL: Array) -> Tensor:
+        """Return the same of volumes whose latents are known: no volume is encoded."""
 
     def encode_token_ids(self, token_ids_BT: Array, mask_BT: Array) -> Tensor:
         """Return unit latents (B, L) of reports that are tokenised already."""
@@ -67,7 +89,7 @@ class Encoder(Protocol):
 
 def load_encoder(
     name_or_directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32
-) -> ClipEncoder:
+) -> Encoder:
     """Load a model for inference; its files are compared with its digest first.
 
     Args:
@@ -79,16 +101,30 @@ def load_encoder(
         CheckpointError: there is no such model, or it has been changed or cut off.
         ConfigError: the device is not there.
     """
-    card = read_card(_model_directory(name_or_directory))
-    model = build_model(read_model(card))
-    tokenizer = None if card.tokenizer_file is None else ReportTokenizer.from_path(card.tokenizer_file)
+    card = read_card(model_directory(name_or_directory))
     try:
-        return ClipEncoder(model, card, tokenizer, device=device, dtype=dtype)
+        return _load(card, device, dtype)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ConfigError(
             f"the device {device!r} cannot be used ({reason}); take another --device"
         ) from error
+
+
+def _load(card: ModelCard, device: str, dtype: torch.dtype) -> Encoder:
+    if isinstance(card.described, CtNetConfig):
+        return CtNetEncoder(build_ct_net(read_ct_net(card)), card, device=device, dtype=dtype)
+    model = build_model(read_model(card))
+    tokenizer = None if card.tokenizer_file is None else ReportTokenizer.from_path(card.tokenizer_file)
+    return ClipEncoder(model, card, tokenizer, device=device, dtype=dtype)
+
+
+def build_ct_net(weights: CtNetWeights) -> CtNet:
+    """Make a CT-Net around weights; `weights` are used as they are."""
+    with torch.device("meta"):
+        model = CtNet(weights.config)
+    model.load_state_dict(weights.tensors, assign=True)
+    return model
 
 
 def build_model(weights: Weights) -> CtClip:
@@ -101,7 +137,12 @@ def build_model(weights: Weights) -> CtClip:
     return model
 
 
-def _model_directory(name_or_directory: str | Path) -> Path:
+def model_directory(name_or_directory: str | Path) -> Path:
+    """Return where a model lies.
+
+    Raises:
+        CheckpointError: it is neither a directory nor built in.
+    """
     names = built_in_names()
     if str(name_or_directory) in names:
         return BUILT_IN / str(name_or_directory)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from encoders.config import CtClipConfig
+from encoders.ct_net_config import ModelConfig, model_config
 from encoders.errors import CheckpointError, ConfigError
 
 FORMAT = "ctsearch encoder 1"
@@ -20,10 +21,23 @@ class ModelCard:
     """What `config.json` says of a model; its files are as written once `verify_model` has passed."""
 
     directory: Path
-    config: CtClipConfig
+    described: ModelConfig
     digest: str  # SHA-256 in hexadecimal
     files: Mapping[str, str]  # name to SHA-256
     source: str  # where the weights come from, in words
+
+    @property
+    def config(self) -> CtClipConfig:
+        """The dimensions of a CT-CLIP.
+
+        Raises:
+            CheckpointError: it is another kind of model.
+        """
+        if not isinstance(self.described, CtClipConfig):
+            raise CheckpointError(
+                f"{self.directory} is a CT-Net where a CT-CLIP is asked for; give another model"
+            )
+        return self.described
 
     @property
     def tokenizer_file(self) -> Path | None:
@@ -56,7 +70,7 @@ def read_card(directory: Path) -> ModelCard:
         data = json.loads(text)
         card = ModelCard(
             directory=directory,
-            config=CtClipConfig.from_json(data["model"]),
+            described=model_config(data["model"]),
             digest=str(data["digest"]),
             files=dict(data["files"]),
             source=str(data["source"]),

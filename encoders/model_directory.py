@@ -8,15 +8,19 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from encoders.checkpoints import Weights, expected_shapes
 from encoders.config import CtClipConfig
+from encoders.ct_net import CtNet
+from encoders.ct_net_config import CtNetConfig
 from encoders.errors import CheckpointError, StorageError
 from encoders.model_card import (
     CONFIG_FILE,
@@ -32,8 +36,19 @@ from encoders.model_card import (
 from encoders.reports import ReportTokenizer
 
 
+@dataclass(frozen=True, slots=True)
+class CtNetWeights:
+    """A CT-Net's configuration and its weights."""
+
+    config: CtNetConfig
+    tensors: dict[str, Tensor]
+
+
+AnyWeights = Weights | CtNetWeights
+
+
 def write_model(
-    directory: Path, weights: Weights, *, tokenizer: ReportTokenizer | None = None, source: str = ""
+    directory: Path, weights: AnyWeights, *, tokenizer: ReportTokenizer | None = None, source: str = ""
 ) -> ModelCard:
     """Write a model; the directory appears whole or not at all.
 
@@ -53,7 +68,7 @@ def write_model(
     """
     _check_weights(weights)
     if tokenizer is not None:
-        check_tokenizer(tokenizer, weights.config)
+        _check_tokenizer(tokenizer, weights)
     directory = directory.absolute()
     draft = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
     try:
@@ -72,18 +87,38 @@ def write_model(
 
 
 def read_model(card: ModelCard) -> Weights:
-    """Read the weights of a model, whose files are verified first; they stay on disk until they are used.
+    """Read the weights of a CT-CLIP, whose files are verified first; they stay on disk until they are used.
 
     Raises:
-        CheckpointError: a file is missing, truncated or changed, or does not fit its configuration.
+        CheckpointError: a file is missing, truncated or changed, does not fit its configuration, or is
+            another kind of model's.
     """
-    verify_model(card)
-    try:
-        weights = Weights(card.config, load_file(card.directory / WEIGHTS_FILE))
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{card.directory / WEIGHTS_FILE} cannot be read: {error}") from error
+    weights = Weights(card.config, _read_tensors(card))
     _check_weights(weights)
     return weights
+
+
+def read_ct_net(card: ModelCard) -> CtNetWeights:
+    """Read the weights of a CT-Net, as `read_model` those of a CT-CLIP.
+
+    Raises:
+        CheckpointError: as there.
+    """
+    if not isinstance(card.described, CtNetConfig):
+        raise CheckpointError(
+            f"{card.directory} is a CT-CLIP where a CT-Net is asked for; give another model"
+        )
+    weights = CtNetWeights(card.described, _read_tensors(card))
+    _check_weights(weights)
+    return weights
+
+
+def _read_tensors(card: ModelCard) -> dict[str, Tensor]:
+    verify_model(card)
+    try:
+        return load_file(card.directory / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{card.directory / WEIGHTS_FILE} cannot be read: {error}") from error
 
 
 def check_tokenizer(tokenizer: ReportTokenizer, config: CtClipConfig) -> None:
@@ -103,8 +138,21 @@ def check_tokenizer(tokenizer: ReportTokenizer, config: CtClipConfig) -> None:
         )
 
 
-def _check_weights(weights: Weights) -> None:
-    expected = expected_shapes(weights.config)
+def _check_tokenizer(tokenizer: ReportTokenizer, weights: AnyWeights) -> None:
+    if not isinstance(weights, Weights):
+        raise CheckpointError("a CT-Net reads no text; leave its tokeniser out")
+    check_tokenizer(tokenizer, weights.config)
+
+
+def _expected_shapes(weights: AnyWeights) -> dict[str, tuple[int, ...]]:
+    if isinstance(weights, Weights):
+        return expected_shapes(weights.config)
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in CtNet(weights.config).state_dict().items()}
+
+
+def _check_weights(weights: AnyWeights) -> None:
+    expected = _expected_shapes(weights)
     found = {name: tuple(tensor.shape) for name, tensor in weights.tensors.items()}
     for name in sorted(expected.keys() | found.keys()):
         if expected.get(name) != found.get(name):
@@ -140,10 +188,12 @@ def _is_replaced_by(standing: ModelCard, card: ModelCard) -> bool:
             "choose another --out or delete it first"
         )
     loses_tokenizer = standing.tokenizer_file is not None and card.tokenizer_file is None
-    return standing.digest != card.digest and not (standing.config == card.config and loses_tokenizer)
+    return standing.digest != card.digest and not (standing.described == card.described and loses_tokenizer)
 
 
-def _write_files(draft: Path, weights: Weights, tokenizer: ReportTokenizer | None, source: str) -> ModelCard:
+def _write_files(
+    draft: Path, weights: AnyWeights, tokenizer: ReportTokenizer | None, source: str
+) -> ModelCard:
     save_file(_separate(weights.tensors), draft / WEIGHTS_FILE)
     if tokenizer is not None:
         (draft / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")

@@ -124,7 +124,7 @@ def _doubts(source: Source, encoder: "Encoder") -> list[str]:
         )
     if not encoder.can_read_text:
         doubts.append(
-            f"{encoder.name} cannot read text, so no report was encoded: "
-            "import its checkpoint with --tokenizer into another directory, and index into another collection"
+            f"{encoder.name} cannot read text, so no report was encoded: for words take a CT-CLIP that was "
+            "imported with --tokenizer, and index into another collection"
         )
     return doubts

@@ -7,23 +7,26 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import PromptPair
+from encoders.abnormalities import ABNORMALITIES, PromptPair
 from encoders.zero_shot import Prompts, probabilities
 from retrieval.filters import refuse_unknown_values
 from retrieval.hits import Hit, fetch_hits
 from retrieval.neighbours import Gallery, Latent, nearest_volumes
 from retrieval.text_query import parse
 
+if TYPE_CHECKING:
+    from encoders.encoder import Encoder
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FindingScores:
-    """Zero-shot probabilities, in the order they were asked for."""
+    """Probabilities, in the order they were asked for: zero-shot, or by the model's own head."""
 
-    prompt: str  # the sentence for "present", {} standing for the finding
+    prompt: str | None  # the sentence for "present", {} standing for the finding; None: a head scored
     probabilities: Mapping[str, float]
     warnings: tuple[str, ...] = ()  # about the file that was scored
 
@@ -59,6 +62,17 @@ def score_latent(latent: Latent, prompts: Prompts) -> FindingScores:
     return FindingScores(
         prompt=prompts.pair.present, probabilities=dict(zip(prompts.findings, shown, strict=True))
     )
+
+
+def score_by_head(latent: Latent, encoder: "Encoder") -> FindingScores:
+    """Return the probability of each of the 18 findings by the head of the encoder that made the latent.
+
+    Args:
+        latent: (L,), of a volume.
+        encoder: with a head.
+    """
+    shown = encoder.score_latents(latent[None])[0].tolist()
+    return FindingScores(prompt=None, probabilities=dict(zip(ABNORMALITIES, shown, strict=True)))
 
 
 def rank_by_findings(

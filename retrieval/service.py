@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,20 +19,16 @@ from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
 from encoders.errors import CheckpointError, ReportError, StorageError
 from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.answers import Answer, Question, SearchOptions
-from retrieval.asked_collection import (
-    asked_collection,
-    check_preprocessing,
-    load_collection_encoder,
-)
+from retrieval.asked_collection import asked_collection, check_preprocessing, load_collection_encoder
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
 from retrieval.named_cases import stored_latent
-from retrieval.neighbours import Gallery, Unit
+from retrieval.neighbours import Gallery, Latent, Unit
 from retrieval.planner import EngineChoice
 from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
 from retrieval.records import CollectionInfo, Removed
-from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_latent
+from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_by_head, score_latent
 from retrieval.search import search_many
 from retrieval.sessions import one_state
 from retrieval.snapshots import Snapshots
@@ -210,7 +207,7 @@ class CaseSearch:
             info = asked_collection(connection, collection)
             case = find_case_by_any_name(connection, name, self._key)
             stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
-        return score_latent(stored.latent, self._encoded(info, findings, prompt))
+        return self._scorer(info, findings, prompt)(stored.latent)
 
     def score_volume(
         self,
@@ -228,10 +225,10 @@ class CaseSearch:
             ReportError: the encoder cannot read text.
         """
         info = self.collection(collection)
-        prompts = self._encoded(info, findings, prompt)
+        score = self._scorer(info, findings, prompt)
         check_preprocessing(info, self.encoder(info))
         latent, warnings = encode_volume(self.encoder(info), path)
-        return replace(score_latent(latent, prompts), warnings=warnings)
+        return replace(score(latent), warnings=warnings)
 
     def rank_by_findings(
         self,
@@ -363,6 +360,15 @@ class CaseSearch:
         except StorageError as error:
             _log.warning("%s; PostgreSQL answers meanwhile", error)
             return None
+
+    def _scorer(
+        self, info: CollectionInfo, findings: Sequence[str], prompt: str
+    ) -> "Callable[[Latent], FindingScores]":
+        """Return what scores a latent: the model's own head where it has one and no words are asked for."""
+        encoder = self.encoder(info)
+        if encoder.has_head and not findings and prompt == DEFAULT_PROMPT:
+            return partial(score_by_head, encoder=encoder)
+        return partial(score_latent, prompts=self._encoded(info, findings, prompt))
 
     def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
         pair = prompt_pair(prompt)

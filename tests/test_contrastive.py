@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Iterator
+import subprocess
+import sys
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,42 +13,55 @@ import torch
 from torch.nn import functional
 
 from encoders.abnormalities import ABNORMALITIES, PROMPTS
-from encoders.ct_clip import CtClip
-from encoders.errors import ConfigError, CtsearchError
-from encoders.volumes import grid_from_hounsfield
+from encoders.encoder import load_encoder
+from encoders.errors import CheckpointError, ConfigError
+from encoders.reports import ReportSections
 from retrieval.datasets.phantom import TRAINING_SEEDS
 from retrieval.datasets.phantom.report import Statement
-from retrieval.datasets.phantom.scan import draw_scan, reconstruct
+from tests.small_contrastive import CONFIG, PAIRS, RUN, TOKENIZER, fit_small, pair, prompts, share
+from training.batches import prompt_tokens
+from training.checkpoint import CHECKPOINT_FILE
 from training.contrastive import contrastive_loss, prompt_loss
-from training.data import Batch, batches, gather, prompt_tokens, short_text
-from training.loop import make_optimizers, train, train_step
-from training.phantom_pairs import PhantomPairs, drawn_pairs, training_scan
-from training.runs import ContrastiveRun, named_run, phantom, with_source
+from training.contrastive_objective import ContrastiveObjective, Latents, batch_loss, contrastive_groups
+from training.contrastive_runs import CONTRASTIVE_RUNS, ContrastiveRun, changed, contrastive_run, phantom
+from training.distributed import Place
+from training.facts import NO, UNKNOWN, YES, same_report, true_of
+from training.loop import train_step
+from training.optimizers import Optimizers
 from training.schedule import warmed_cosine
-from training.train_contrastive import phantom_vocabulary, train_phantom
+from training.short_texts import report_statements, short_text
+from training.stream import Share
+from training.towers import new_model
+from training.train_contrastive import Options, train_contrastive, training_folder
 from training.vocabulary import learn_vocabulary
 
 
 def tiny_run() -> ContrastiveRun:
     """The phantom run, made small enough to take a second."""
     run = phantom()
-    volume = replace(run.model.volume, width=16, heads=1, head_width=16)
+    volume = replace(
+        run.model.volume,
+        image_px=32,
+        slices=16,
+        pixel_mm=11.25,
+        slice_mm=22.5,
+        patch_px=16,
+        width=16,
+        heads=1,
+    )
     report = replace(run.model.report, vocabulary=600, width=16, heads=2, feed_forward=32)
     model = replace(run.model, volume=volume, report=report, latent_dim=16)
     return replace(
-        run, model=model, patients=16, steps=6, batch_size=8, warm_up=2, peak_rate=3e-3, log_every=3
+        run,
+        model=model,
+        data=f"10:{TRAINING_SEEDS.start}",
+        steps=6,
+        batch_size=8,
+        warm_up=2,
+        peak_rate=3e-3,
+        log_every=3,
+        save_every=3,
     )
-
-
-@pytest.fixture(scope="module")
-def pairs() -> Iterator[PhantomPairs]:
-    run = tiny_run()
-    with drawn_pairs(12, run.data_seed, run.model.volume.grid, workers=1) as drawn:
-        yield drawn
-
-
-def one_batch(pairs: PhantomPairs, run: ContrastiveRun, count: int) -> Batch:
-    return gather([pairs.pair(index, 0) for index in range(count)], phantom_vocabulary(run), 512)
 
 
 def unit(*rows: list[float]) -> torch.Tensor:
@@ -128,55 +141,55 @@ def test_short_texts_are_true_of_the_scans_they_are_said_of() -> None:
     assert 0.35 < np.mean([text.says[0][1] for text in asked]) < 0.65
 
 
-def test_a_denial_matches_every_scan_that_it_is_true_of(pairs: PhantomPairs) -> None:
-    items = [pairs.pair(index, epoch=1) for index in range(12)]
-    batch = gather(items, phantom_vocabulary(tiny_run()), 512)
-    assert batch.short_matches_BB.diagonal().all()
-    assert any(item.short.says is not None for item in items)
+def test_real_reports_give_the_sentences_that_affirm() -> None:
+    report = ReportSections(
+        findings="There is a 7 mm nodule in the left lobe. No pleural effusion was detected.",
+        impression="Nodule.",
+    )
+    texts = [statement.text for statement in report_statements(report)]
+    assert texts == ["There is a 7 mm nodule in the left lobe.", "Nodule."]
+    rng = np.random.default_rng(0)
+    assert all(short_text(report_statements(report), {}, rng).says is None for _ in range(20))
+    assert short_text((), {}, rng).text == ""
+
+
+def test_one_scan_and_equal_words_match() -> None:
+    matches = same_report(share(Place()).facts)
+    expected = np.eye(PAIRS, dtype=bool)
+    for one, other in ((1, 5), (2, 6)):
+        expected[one, other] = expected[other, one] = True
+    assert np.array_equal(matches.numpy(), expected)
+
+
+def test_a_denial_matches_every_scan_that_is_known_to_lack_the_finding() -> None:
+    items = [pair(index) for index in range(PAIRS)]
+    found = true_of(share(Place()).facts)
     for row, item in enumerate(items):
-        if item.short.says is None:
-            assert batch.short_matches_BB[row].sum() == 1
-            continue
         for column, other in enumerate(items):
-            holds = all(other.labels[ABNORMALITIES.index(n)] == present for n, present in item.short.says)
-            assert bool(batch.short_matches_BB[row, column]) == (holds or row == column)
+            if item is None or other is None:
+                continue
+            if item.short.says is None:
+                holds = item.study == other.study
+            else:
+                ((name, present),) = item.short.says
+                holds = other.labels.get(name) == present or item.study == other.study
+            assert bool(found[row, column]) == holds, (row, column)
 
 
-def test_batches_go_through_all_pairs_in_an_order_that_the_seed_decides(pairs: PhantomPairs) -> None:
-    tokenizer = phantom_vocabulary(tiny_run())
-
-    def epoch(seed: int) -> list[Batch]:
-        return list(islice(batches(pairs, tokenizer, batch_size=4, max_tokens=512, seed=seed), 3))
-
-    first, again, other = epoch(3), epoch(3), epoch(4)
-    assert all(torch.equal(a.volume_BCDHW, b.volume_BCDHW) for a, b in zip(first, again, strict=True))
-    assert all(torch.equal(a.short_ids_BT, b.short_ids_BT) for a, b in zip(first, again, strict=True))
-    assert not torch.equal(first[0].volume_BCDHW, other[0].volume_BCDHW)
-    labels = sorted(tuple(row.tolist()) for batch in first for row in batch.labels_BC)
-    assert labels == sorted(tuple(pairs.labels[i][name] for name in ABNORMALITIES) for i in range(12))
+def test_facts_tell_what_is_known_from_what_is_not() -> None:
+    facts = share(Place()).facts
+    assert facts.present_B.tolist() == [index != 3 for index in range(PAIRS)]
+    assert set(facts.labels_BC[0, :10].tolist()) <= {YES, NO}
+    assert set(facts.labels_BC[0, 10:].tolist()) == {UNKNOWN}
+    assert facts.says_BC[1, 1] == NO
+    assert facts.general_B.tolist() == [False, True, False, False, False, True, False, True]
 
 
-def test_a_pair_is_on_the_grid_in_range_and_differs_between_epochs(pairs: PhantomPairs) -> None:
-    volumes = [pairs.pair(2, epoch).volume_DHW for epoch in range(4)]
-    assert volumes[0].shape == (48, 96, 96)
-    assert volumes[0].dtype == np.float32
-    assert -1.0 <= volumes[0].min() < -0.9
-    assert 0.3 < volumes[0].max() <= 1.0
-    assert any(not np.array_equal(volumes[0], other) for other in volumes[1:])
-    assert all(np.corrcoef(volumes[0].ravel(), other.ravel())[0, 1] > 0.7 for other in volumes)
-
-
-def test_pairs_are_the_scans_that_the_seed_names_and_leave_nothing_behind(tmp_path: Path) -> None:
-    run = tiny_run()
-    with drawn_pairs(3, run.data_seed, run.model.volume.grid, folder=tmp_path) as drawn:
-        scan, reconstruction = training_scan(run.data_seed, 1)
-        hu = draw_scan(scan, scan.frame())
-        expected = grid_from_hounsfield(
-            reconstruct(hu, scan.frame(), reconstruction), scan.frame().spacing_mm, run.model.volume.grid
-        )
-        np.testing.assert_allclose(drawn.voxels[1] / 1000, expected, atol=0.0006)
-        assert drawn.labels[1] == scan.labels
-    assert not list(tmp_path.iterdir())
+def test_the_same_reports_give_the_same_vocabulary_in_another_process() -> None:
+    """The library's own order of letters differs from process to process."""
+    line = "from tests.small_contrastive import TOKENIZER; print(TOKENIZER.to_json())"
+    outcome = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert outcome.stdout.strip() == TOKENIZER.to_json().strip()
 
 
 def test_the_vocabulary_spells_words_that_it_has_not_learnt() -> None:
@@ -195,82 +208,181 @@ def test_all_prompts_are_tokenised_by_template() -> None:
     assert all(t.ids_PT.shape[0] == 36 for t in tokens)
 
 
+# --- the loss of a batch ----------------------------------------------------------------------------------
+
+
+def latents(count: int = PAIRS) -> Latents:
+    rows = [
+        functional.normalize(torch.randn(count, 4, generator=torch.Generator().manual_seed(i)), dim=-1)
+        for i in range(4)
+    ]
+    return Latents(rows[0], rows[1], rows[2], None)
+
+
+def test_a_pair_that_is_missing_changes_nothing_but_its_absence() -> None:
+    facts, run, given = share(Place()).facts, replace(RUN, prompt_weight=0.0), latents()
+    rows = torch.tensor([0, 1, 2, 4, 5, 6, 7])
+    kept = Latents(*(None if part is None else part[rows] for part in given))
+    temperature = torch.tensor(1.0)
+    assert batch_loss(given, facts, temperature, run).item() == pytest.approx(
+        batch_loss(kept, facts.at(rows), temperature, run).item()
+    )
+
+
+def test_negatives_within_groups_are_the_mean_of_the_groups() -> None:
+    run = replace(RUN, prompt_weight=0.0, short_weight=0.0, negatives_within=4, equal_reports_match=False)
+    given, temperature = latents(), torch.tensor(1.0)
+    halves = [
+        contrastive_loss(given.volume_BL[rows], given.report_BL[rows], temperature)
+        for rows in ([0, 1, 2], [4, 5, 6, 7])  # 3 is missing
+    ]
+    found = batch_loss(given, share(Place()).facts, temperature, run)
+    assert found.item() == pytest.approx(torch.stack(halves).mean().item())
+
+
+def test_unknown_labels_count_nowhere_in_the_prompt_loss() -> None:
+    volume, given = unit([1.0, 0.0], [0.0, 1.0]), unit([1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [0.8, 0.6])
+    present, known = torch.tensor([[True, False], [True, True]]), torch.tensor([[True, False], [True, True]])
+    each = [  # log-sigmoid of the difference between affirming and denying
+        -math.log(1 / (1 + math.exp(-(1.0 - 0.0)))),
+        -math.log(1 / (1 + math.exp(-(0.0 - 1.0)))),
+        -math.log(1 / (1 + math.exp(-(0.8 - 0.6)))),
+    ]
+    found = prompt_loss(volume, given, torch.tensor(0.0), present, known)
+    assert found.item() == pytest.approx(np.mean(each))
+    nothing = torch.zeros_like(known)
+    assert prompt_loss(volume, given, torch.tensor(0.0), present, nothing).item() == 0.0
+
+
 # --- training ---------------------------------------------------------------------------------------------
 
 
-def test_the_loss_falls_and_the_same_run_gives_the_same_weights(pairs: PhantomPairs) -> None:
-    run = replace(tiny_run(), steps=16)
-    tokenizer = phantom_vocabulary(run)
-    batch = one_batch(pairs, run, 8)
-    report = replace(run.model.report, vocabulary=tokenizer.vocabulary)
-    prompts = prompt_tokens(tokenizer, 512)
-
-    def trained() -> tuple[CtClip, list[float]]:
-        torch.manual_seed(run.seed)
-        model = CtClip(replace(run.model, report=report))
-        return model, train(model, [batch] * run.steps, prompts, run)
-
-    first, losses = trained()
-    second, again = trained()
-    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
-    assert losses == again
-    for name, weight in first.state_dict().items():
-        assert torch.equal(weight, second.state_dict()[name]), name
-
-
-def test_a_run_writes_a_model_that_encodes_and_logs_its_losses(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    from encoders.encoder import load_encoder
-
-    with caplog.at_level(logging.INFO, logger="training.loop"):
-        card = train_phantom(tiny_run(), tmp_path / "tiny")
-    encoder = load_encoder(card.directory)
-    assert encoder.encode_reports(["No pleural effusion."]).shape == (1, 16)
-    assert encoder.encode_volumes(torch.zeros(1, 1, 48, 96, 96)).shape == (1, 16)
-    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]
-    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["step 3 of 6", "step 6 of 6"]
-
-
-def test_a_loss_that_is_not_finite_stops_the_training(pairs: PhantomPairs) -> None:
-    run = tiny_run()
-    tokenizer = phantom_vocabulary(run)
-    batch = one_batch(pairs, run, 8)
-    model = CtClip(replace(run.model, report=replace(run.model.report, vocabulary=tokenizer.vocabulary)))
-    with torch.no_grad():
-        model.volume_projection.weight[0, 0] = float("nan")
-    prompts = prompt_tokens(tokenizer, 512)
-    with pytest.raises(CtsearchError, match="not finite"):
-        train_step(model, batch, prompts[0], optimizers=make_optimizers(model, run), run=run)
-
-
-def test_only_matrices_decay() -> None:
-    run = tiny_run()
-    model = CtClip(run.model)
-    muon, adam = make_optimizers(model, run)
-    (volume,), (decayed, free) = muon.param_groups, adam.param_groups
-    assert min(decayed["weight_decay"], volume["weight_decay"]) > 0 == free["weight_decay"]
-    assert any(p is model.log_temperature for p in free["params"])
-    every = [p for group in (volume, decayed, free) for p in group["params"]]
+def test_only_matrices_and_convolutions_decay_and_every_weight_is_in_one_group() -> None:
+    model = new_model(CONFIG, 0)
+    groups = {group.name: group for group in contrastive_groups(model, RUN)}
+    assert groups["the volume side's matrices"].optimizer == "muon"
+    assert all(weight.ndim == 2 for weight in groups["the volume side's matrices"].parameters)
+    assert groups["the temperature"].parameters == (model.log_temperature,)
+    for group in groups.values():
+        assert (group.weight_decay > 0) == (group.parameters[0].ndim > 1)
+    every = [weight for group in groups.values() for weight in group.parameters]
     assert sorted(map(id, every)) == sorted(map(id, model.parameters()))
 
 
-def test_a_source_changes_the_data_of_a_run_alone() -> None:
-    run = named_run("phantom")
-    seed = TRAINING_SEEDS.start + 4
-    assert with_source(run, f"64:{seed}") == replace(run, patients=64, data_seed=seed)
-    assert with_source(run, None) == run
+@pytest.mark.parametrize(
+    ("frozen", "still"),
+    [
+        ("towers", ("volume_tower", "report_tower")),
+        ("volume_tower", ("volume_tower",)),
+        ("report_tower", ("report_tower",)),
+    ],
+)
+def test_what_is_frozen_stays_and_all_else_moves(tmp_path: Path, frozen: str, still: tuple[str, ...]) -> None:
+    run = replace(RUN, frozen=frozen, steps=2)
+    before = new_model(CONFIG, run.seed).state_dict()
+    after = fit_small(tmp_path, Place(), run).state_dict()
+    for name, weight in after.items():
+        if name.endswith("offset"):
+            continue  # a constant
+        assert torch.equal(weight, before[name]) == name.startswith(still), name
+
+
+def test_the_temperature_is_clamped_after_a_step() -> None:
+    model = new_model(CONFIG, 0)
+    objective = ContrastiveObjective(model, replace(RUN, most_log_temperature=1.5), Place(), prompts())
+    model.log_temperature.data.fill_(3.0)
+    objective.finish_step()
+    assert model.log_temperature.item() == pytest.approx(1.5)
+
+
+def test_the_loss_falls_on_pairs_that_are_seen_again() -> None:
+    run = replace(RUN, steps=25, peak_rate=1e-2, muon_rate=1e-2, rate_floor=1.0)
+    objective = ContrastiveObjective(new_model(CONFIG, 0), run, Place(), prompts())
+    optimizers = Optimizers(objective.parameter_groups())
+    batch = share(Place())
+    losses = [
+        train_step(objective, optimizers, Share(step, batch, ()), run, Place())["loss"]
+        for step in range(run.steps)
+    ]
+    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5])
+
+
+def test_a_run_writes_a_model_that_encodes_and_can_be_started_from(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = Options(cache=tmp_path / "cache", held_out=f"4:{TRAINING_SEEDS.start + 1}")
+    with caplog.at_level(logging.INFO, logger="training"):
+        card = train_contrastive(tiny_run(), tmp_path / "tiny", Place(), options)
+    encoder = load_encoder(card.directory)
+    assert encoder.encode_reports(["No pleural effusion."]).shape == (1, 16)
+    assert encoder.encode_volumes(torch.zeros(1, 1, 16, 32, 32)).shape == (1, 16)
+    said = [record.getMessage().split(":")[0] for record in caplog.records if "step " in record.getMessage()]
+    assert said == ["step 3 of 6", "step 6 of 6", "step 6"]
+    assert (training_folder(tmp_path / "tiny") / CHECKPOINT_FILE).exists()
+    with pytest.raises(CheckpointError, match="exists already"):
+        train_contrastive(tiny_run(), tmp_path / "tiny", Place(), options)
+    resumed = train_contrastive(tiny_run(), tmp_path / "tiny", Place(), replace(options, resume=True))
+    assert resumed.digest == card.digest
+
+    further = replace(options, init=card.directory, held_out=None)
+    second = train_contrastive(changed(tiny_run(), steps=1), tmp_path / "more", Place(), further)
+    moved = load_encoder(second.directory)
+    apart = (moved.encode_reports(["A nodule."]) - encoder.encode_reports(["A nodule."])).abs().max()
+    assert 0 < apart < 0.5
+    assert second.tokenizer_file.read_bytes() == card.tokenizer_file.read_bytes()
+
+
+# --- runs -------------------------------------------------------------------------------------------------
+
+
+def test_the_published_run_has_the_published_numbers() -> None:
+    run = contrastive_run("published")
+    assert (run.peak_rate, run.betas, run.weight_decay) == (1.25e-6, (0.9, 0.99), 0.0)
+    assert (run.max_grad_norm, run.steps, run.negatives_within) == (0.5, 100_001, 8)
+    assert (run.sections, run.data_share, run.optimization) == ("findings", 0.8, "adam")
+    assert (run.equal_reports_match, run.log_temperature, run.most_log_temperature) == (False, 1.0, None)
+    assert {
+        warmed_cosine(step, steps=run.steps, warm_up=run.warm_up, floor=run.rate_floor)
+        for step in (0, 1000, 100_000)
+    } == {1.0}
+    paper = contrastive_run("ct-clip")
+    assert (paper.sections, paper.data_share, paper.negatives_within) == ("both", 1.0, None)
+
+
+def test_runs_on_phantoms_see_the_same_model_and_as_many_volumes() -> None:
+    ours, theirs = contrastive_run("phantom"), contrastive_run("phantom-published")
+    assert (ours.model, ours.data, ours.steps * ours.batch_size) == (
+        theirs.model,
+        theirs.data,
+        theirs.steps * theirs.batch_size,
+    )
+    assert (theirs.peak_rate, theirs.sections) == (1.25e-6, "findings")
+
+
+def test_an_ablation_takes_out_one_part_and_leaves_the_rest() -> None:
+    run = contrastive_run("phantom")
+    assert changed(run) == run
+    assert changed(run, without=["prompts"]) == replace(run, prompt_weight=0.0)
+    assert changed(run, without=["muon", "all-negatives"]) == replace(
+        run, optimization="adamw", negatives_within=8
+    )
+    assert changed(run, data_share=0.2, sections="impression", frozen="towers") == replace(
+        run, data_share=0.2, sections="impression", frozen="towers"
+    )
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
-    [("200:7", "not among those"), ("many", "N:SEED"), ("8", "fill a batch"), ("", "N:SEED")],
+    "change", [{"data_share": 0.0}, {"data_share": 1.2}, {"sections": "all"}, {"steps": 0}]
 )
-def test_training_on_what_an_archive_may_hold_is_refused(source: str, reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        with_source(named_run("phantom"), source)
+def test_numbers_that_make_no_run_are_refused(change: dict) -> None:
+    with pytest.raises(ConfigError):
+        replace(phantom(), **change)
+    with pytest.raises(ConfigError, match="choose --batch-size so"):
+        replace(contrastive_run("published"), batch_size=12)
 
 
 def test_an_unknown_run_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ConfigError, match="there is phantom"):
-        named_run("phantoms")
+    with pytest.raises(ConfigError, match=f"there is {', '.join(CONTRASTIVE_RUNS)}"):
+        contrastive_run("phantoms")
+    with pytest.raises(ConfigError, match="give --data"):
+        train_contrastive(contrastive_run("published"), Path("nowhere"), Place(), Options())

@@ -154,13 +154,13 @@ def test_codebook_moves_only_when_told_and_by_the_hand_worked_average() -> None:
     codebook = Codebook(3, 2).train()
     codebook.rows.copy_(torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.0, -4.0]]))
     codebook.counts.fill_(10.0)
-    codebook(torch.tensor([[3.0, 4.0], [7.0, 0.0], [0.0, 9.0]]))
-    assert codebook.batch_sums is not None
-    assert codebook.batch_counts is not None
+    tokens = torch.tensor([[3.0, 4.0], [7.0, 0.0], [0.0, 9.0]])
+    totals = codebook.totals(tokens, codebook(tokens)[1])
     assert codebook.rows.tolist() == [[2.0, 0.0], [0.0, 1.0], [0.0, -4.0]]
-    assert codebook.batch_counts.tolist() == [1.0, 2.0, 0.0]  # (.6, .8) is nearer to (0, 1) than to (1, 0)
+    assert codebook.counts.tolist() == [10.0, 10.0, 10.0]
+    assert totals.counts.tolist() == [1.0, 2.0, 0.0]  # (.6, .8) is nearer to (0, 1) than to (1, 0)
 
-    codebook.move_rows(codebook.batch_sums, codebook.batch_counts)
+    codebook.move_rows(totals.sums, totals.counts)
     mean = torch.tensor([0.6, 1.8]) / 2  # of (.6, .8) and (0, 1)
     expected = torch.stack(
         [

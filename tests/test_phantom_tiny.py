@@ -11,18 +11,17 @@ from typer.testing import CliRunner
 
 import encoders
 from cli.train import app
-from encoders.clip_encoder import ClipEncoder
-from encoders.encoder import load_encoder
+from encoders.encoder import Encoder, load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
+from training.contrastive_runs import phantom
 from training.phantom_evaluation import EncodedCohort, encode_cohort, mean_figures, score_cohort
-from training.runs import phantom
 
 UNKNOWN_TOKEN = 1  # of the shipped tokeniser
 
 
 @lru_cache(maxsize=1)
-def shipped() -> ClipEncoder:
+def shipped() -> Encoder:
     return load_encoder("phantom-tiny")
 
 

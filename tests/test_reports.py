@@ -11,7 +11,7 @@ import torch
 from encoders.checkpoints import Weights
 from encoders.config import CtClipConfig, ReportEncoderConfig, VolumeEncoderConfig
 from encoders.ct_clip import CtClip
-from encoders.encoder import ClipEncoder, load_encoder
+from encoders.encoder import Encoder, load_encoder
 from encoders.errors import ReportError
 from encoders.model_directory import write_model
 from encoders.reports import ReportSections, ReportTokenizer, clean_section
@@ -53,7 +53,7 @@ def real_reports() -> list[ReportSections]:
 
 
 @pytest.fixture(scope="module")
-def encoder(published, tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
+def encoder(published, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """A report tower with the published vocabulary and token limit, small otherwise, with random weights."""
     torch.manual_seed(0)
     config = CtClipConfig(

@@ -11,7 +11,7 @@ from encoders.abnormalities import ABNORMALITIES, ALIASES, PROMPTS, PromptPair
 from encoders.checkpoints import Weights
 from encoders.config import CtClipConfig, ReportEncoderConfig, VolumeEncoderConfig
 from encoders.ct_clip import CtClip
-from encoders.encoder import ClipEncoder, load_encoder
+from encoders.encoder import Encoder, load_encoder
 from encoders.errors import SearchError
 from encoders.model_directory import write_model
 from encoders.reports import ReportTokenizer
@@ -22,7 +22,7 @@ PRESENT = PROMPTS["is present"]
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     """A tiny model with random weights and a vocabulary of the words that prompts use."""
     folder = tmp_path_factory.mktemp("models")
     words = {word.lower() for name in ABNORMALITIES for word in name.split()}

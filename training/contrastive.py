@@ -35,7 +35,13 @@ def contrastive_loss(
     return (by_text + by_volume) / 2
 
 
-def prompt_loss(volume_BL: Tensor, prompt_PL: Tensor, log_temperature: Tensor, present_BC: Tensor) -> Tensor:
+def prompt_loss(
+    volume_BL: Tensor,
+    prompt_PL: Tensor,
+    log_temperature: Tensor,
+    present_BC: Tensor,
+    known_BC: Tensor | None = None,
+) -> Tensor:
     """Binary cross-entropy of zero-shot detection: which of two opposite sentences is nearer to the volume.
 
     Args:
@@ -43,12 +49,18 @@ def prompt_loss(volume_BL: Tensor, prompt_PL: Tensor, log_temperature: Tensor, p
         prompt_PL: unit latents of the C affirming sentences, then of the C denying ones.
         log_temperature: as in `contrastive_loss`.
         present_BC: True where the volume has the finding.
+        known_BC: False where that is not known, which then counts nowhere; None: all is known.
+
+    Returns:
+        The loss, a scalar; 0 where nothing is known.
 
     Source:
         VocabFine of arXiv 2403.17834, the loss as the paper has it.
     """
     findings = present_BC.shape[1]
     logits = similarity(volume_BL, prompt_PL, log_temperature)
-    return functional.binary_cross_entropy_with_logits(
-        logits[:, :findings] - logits[:, findings:], present_BC.to(logits.dtype)
+    each_BC = functional.binary_cross_entropy_with_logits(
+        logits[:, :findings] - logits[:, findings:], present_BC.to(logits.dtype), reduction="none"
     )
+    weight = torch.ones_like(each_BC) if known_BC is None else known_BC.to(each_BC.dtype)
+    return (each_BC * weight).sum() / weight.sum().clamp(min=1)

@@ -1,135 +1,95 @@
-"""The training loop: one process, one device, the same steps every time for the same run."""
+"""The one loop of every training: it logs, evaluates and saves around any step."""
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
 
-import torch
-from torch import Tensor, nn
-
-from encoders.ct_clip import CtClip
-from encoders.errors import CtsearchError
-from training.contrastive import contrastive_loss, prompt_loss
-from training.data import Batch, PromptTokens
-from training.runs import ContrastiveRun
+from training.checkpoint import TrainingState, seed_generators
+from training.distributed import Place
+from training.dropout import seed_of
+from training.objective import Objective
+from training.optimizers import Optimizers
+from training.progress import Progress
+from training.runs import Run, identity_of
 from training.schedule import warmed_cosine
+from training.stream import Share, Stream
 
-_log = logging.getLogger(__name__)
-
-
-def batch_loss(model: CtClip, batch: Batch, prompts: PromptTokens, run: ContrastiveRun) -> Tensor:
-    """The losses of whole reports, short texts and prompts, all against the same volume latents."""
-    volume_BL = model.volume_latents(batch.volume_BCDHW)
-    report_BL = model.report_latents(batch.report_ids_BT, batch.report_mask_BT)
-    loss = contrastive_loss(volume_BL, report_BL, model.log_temperature, batch.report_matches_BB)
-    if run.short_weight:
-        short_BL = model.report_latents(batch.short_ids_BT, batch.short_mask_BT)
-        short = contrastive_loss(volume_BL, short_BL, model.log_temperature, batch.short_matches_BB)
-        loss = loss + run.short_weight * short
-    if run.prompt_weight:
-        prompt_PL = model.report_latents(prompts.ids_PT, prompts.mask_PT)
-        detection = prompt_loss(volume_BL, prompt_PL, model.log_temperature, batch.labels_BC)
-        loss = loss + run.prompt_weight * detection
-    return loss
+BatchT = TypeVar("BatchT")
+ItemT = TypeVar("ItemT")
 
 
-def make_optimizers(model: CtClip, run: ContrastiveRun) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the volume's side, AdamW for all else.
+def fit(
+    objective: Objective[BatchT],
+    stream: Stream[ItemT, BatchT],
+    run: Run,
+    place: Place,
+    folder: Path,
+    *,
+    resume: bool = False,
+) -> None:
+    """Train a model in place, from the start or from the last checkpoint; it is left in evaluation mode.
 
-    Voxels share one strong direction, what all chests have in common, and Adam's steps follow it. Muon's are
-    orthogonal, so that directions in which patients differ are learnt as fast (figures: docs/phantom.md).
+    A run that was killed anywhere and is resumed ends with the same weights, bit for bit on a CPU, as one
+    that was not: the step decides the data and all that is random.
+
+    Args:
+        objective: what is trained; the same on every process.
+        stream: this process's shares of the batches.
+        run: how many steps, at which rates, and how often something is logged, evaluated and saved.
+        place: this process among the others.
+        folder: of this training: checkpoint.pt, log.jsonl, missing.csv and, where tensorboard is installed,
+            its events.
+        resume: go on from the checkpoint in `folder`; without one the training starts.
+
+    Raises:
+        CtsearchError: a gradient is not finite; the last checkpoint is kept.
+        DatasetError: more than 1 % of the examples cannot be read.
+        CheckpointError: `folder` holds the checkpoint of another training, or `resume` was not asked for.
+        StorageError: the disk is full; the last checkpoint is kept.
     """
-    volume = {id(p): p for name, p in model.named_parameters() if p.ndim == 2 and name.startswith("volume_")}
-    rest = [p for p in model.parameters() if id(p) not in volume]
-    groups = [
-        {"params": [p for p in rest if p.ndim > 1], "weight_decay": run.weight_decay},
-        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},  # gains, biases, the temperature
-    ]
-    muon = torch.optim.Muon(
-        list(volume.values()),
-        lr=run.muon_rate,
-        weight_decay=run.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    optimizers = [muon, torch.optim.AdamW(groups, lr=run.peak_rate)]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_rate"] = group["lr"]
-    return optimizers
+    seed_generators(seed_of(run.seed, place.rank))
+    optimizers = Optimizers(objective.parameter_groups())
+    identity = {**identity_of(run), "examples": stream.digest()}
+    state = TrainingState(folder, objective.model, optimizers, identity, place)
+    done = state.restore() if resume else state.begin()
+    with Progress(folder, run, place, state) as progress:
+        objective.model.train()
+        for share in stream.shares(done.step, run.steps):
+            progress.note_missing(share.missing, of=len(stream.examples))
+            figures = train_step(objective, optimizers, share, run, place)
+            progress.note_step(share.step, figures)
+            if _due(share.step, run.evaluate_every, run.steps):
+                objective.model.eval()
+                progress.note_evaluation(share.step, objective.evaluate(share.step))
+                objective.model.train()
+                progress.restart_clock(share.step)
+            if _due(share.step, run.save_every, run.steps):
+                state.save(share.step + 1)
+                progress.restart_clock(share.step)
+    objective.model.eval()
 
 
 def train_step(
-    model: CtClip,
-    batch: Batch,
-    prompts: PromptTokens,
-    *,
-    optimizers: Sequence[torch.optim.Optimizer],
-    run: ContrastiveRun,
-) -> float:
-    """One step of the optimisers; it neither logs nor saves.
+    objective: Objective[BatchT], optimizers: Optimizers, share: Share[BatchT], run: Run, place: Place
+) -> Mapping[str, float]:
+    """One step of the optimisers; it neither logs, evaluates nor saves.
 
     Returns:
-        The loss before the step.
+        The objective's figures, and "rate" (of the first group) and "gradient_norm" (before it is clipped).
 
     Raises:
-        CtsearchError: the loss or a gradient is not finite.
+        CtsearchError: a gradient is not finite; no weight has been moved.
     """
-    for optimizer in optimizers:
-        optimizer.zero_grad(set_to_none=True)
-    loss = batch_loss(model, batch, prompts, run)
-    loss.backward()  # type: ignore[no-untyped-call]
-    try:
-        nn.utils.clip_grad_norm_(model.parameters(), run.max_grad_norm, error_if_nonfinite=True)
-    except RuntimeError as error:
-        raise CtsearchError(
-            f"the loss is {loss.item():.4g} and its gradient is not finite; lower the learning rate"
-        ) from error
-    for optimizer in optimizers:
-        optimizer.step()
-    return float(loss.item())
+    optimizers.clear_gradients()
+    figures = objective.backward(share.batch, share.step)
+    norm = optimizers.gradient_norm(place, share.step)
+    rate = warmed_cosine(share.step, steps=run.steps, warm_up=run.warm_up, floor=run.rate_floor)
+    optimizers.set_rates(rate)
+    optimizers.step(run.max_grad_norm / (norm + 1e-6))
+    objective.finish_step()
+    return {**figures, "rate": rate * optimizers.groups[0].peak_rate, "gradient_norm": norm}
 
 
-def train(
-    model: CtClip,
-    batches: Iterable[Batch],
-    prompts: Sequence[PromptTokens],
-    run: ContrastiveRun,
-    *,
-    keep: Callable[[CtClip], None] | None = None,
-) -> list[float]:
-    """Train a model in place.
-
-    Args:
-        model: changed; left in evaluation mode.
-        batches: at least `run.steps` of them.
-        prompts: by template; the steps take them in turn.
-        run: the numbers of the training.
-        keep: called whenever a line is logged, to save what there is.
-
-    Returns:
-        The loss of every step.
-
-    Raises:
-        CtsearchError: the loss stopped being finite.
-    """
-    optimizers = make_optimizers(model, run)
-    losses: list[float] = []
-    began = time.monotonic()
-    with torch.no_grad():
-        model.log_temperature.fill_(run.log_temperature)
-    model.train()
-    for step, batch in zip(range(run.steps), batches, strict=False):
-        share = warmed_cosine(step, steps=run.steps, warm_up=run.warm_up, floor=0.01)
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = share * group["peak_rate"]
-        losses.append(train_step(model, batch, prompts[step % len(prompts)], optimizers=optimizers, run=run))
-        if (step + 1) % run.log_every == 0 or step + 1 == run.steps:
-            recent = losses[-run.log_every :]
-            rate = (step + 1) * run.batch_size / (time.monotonic() - began)
-            _log.info(
-                "step %d of %d: loss %.4f, %.1f pairs/s", step + 1, run.steps, sum(recent) / len(recent), rate
-            )
-            if keep is not None:
-                keep(model)
-    model.eval()
-    return losses
+def _due(step: int, every: int, steps: int) -> bool:
+    """Whether something that is done every so many steps, and after the last one, is due; 0 is never."""
+    return bool(every) and ((step + 1) % every == 0 or step + 1 == steps)
