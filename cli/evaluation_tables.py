@@ -81,16 +81,16 @@ def print_paper_tables(tables: "Sequence[DatasetTable]") -> None:
     """Print a row a model and a row for chance, for every measure of every data set."""
     from retrieval.evaluation.paper_table import MEASURES
 
-    console = _console()
+    console = console_of()
     for of in tables:
         _print_compared(console, of)
         for measure in filter(of.has, MEASURES):
-            table = _table(measure.title, *(f"@{k}" for k in measure.ks))
+            table = table_of(measure.title, *(f"@{k}" for k in measure.ks))
             for model in of.evaluations:
                 cells = (of.cell(model, measure, k) for k in measure.ks)
                 table.add_row(printable(model), *map(_fold, cells))
             table.add_section()
-            table.add_row("chance", *(_number(of.random(measure, k)) or "–" for k in measure.ks))
+            table.add_row("chance", *(number_text(of.random(measure, k)) or "–" for k in measure.ks))
             console.print(table)
 
 

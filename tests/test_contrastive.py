@@ -1,5 +1,6 @@
 """Contrastive training: the loss worked by hand, pairs that are true, and a run that learns and repeats."""
 
+import json
 import logging
 import math
 import subprocess
@@ -30,6 +31,7 @@ from training.loop import train_step
 from training.optimizers import Optimizers
 from training.schedule import warmed_cosine
 from training.short_texts import report_statements, short_text
+from training.starting_model import starting_model
 from training.stream import Share
 from training.towers import new_model
 from training.train_contrastive import Options, train_contrastive, training_folder
@@ -330,6 +332,26 @@ def test_a_run_writes_a_model_that_encodes_and_can_be_started_from(
     apart = (moved.encode_reports(["A nodule."]) - encoder.encode_reports(["A nodule."])).abs().max()
     assert 0 < apart < 0.5
     assert second.tokenizer_file.read_bytes() == card.tokenizer_file.read_bytes()
+
+
+def test_the_report_tower_starts_from_a_bert_as_transformers_writes_it(tmp_path: Path) -> None:
+    bert = new_model(CONFIG, 5).report_tower.bert
+    bert.save_pretrained(tmp_path / "bert")
+    words = json.loads(TOKENIZER.to_json())["model"]["vocab"]
+    vocabulary = "\n".join(sorted(words, key=words.get)) + "\n"
+    (tmp_path / "bert" / "vocab.txt").write_text(vocabulary, encoding="utf-8")
+    start = starting_model(RUN, [], Place(), tmp_path, text_encoder=tmp_path / "bert")
+    for name, weight in start.model.report_tower.bert.state_dict().items():
+        assert torch.equal(weight, bert.state_dict()[name]), name
+    text = ["A nodule of 7 mm."]
+    assert np.array_equal(
+        start.tokenizer.tokenise(text, 48).token_ids, TOKENIZER.tokenise(text, 48).token_ids
+    )
+    assert start.model.log_temperature.item() == RUN.log_temperature
+
+    wider = replace(CONFIG, report=replace(CONFIG.report, width=32))
+    with pytest.raises(CheckpointError, match="no BERT of the run's dimensions"):
+        starting_model(replace(RUN, model=wider), [], Place(), tmp_path, text_encoder=tmp_path / "bert")
 
 
 # --- runs -------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -153,6 +154,27 @@ def test_what_cannot_be_read_is_left_out_counted_and_listed(
 def test_more_than_one_per_cent_missing_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"3 of 200 volumes cannot be read, more than 1%.*missing\.csv"):
         fit_line(tmp_path, line_run(), points=Points(frozenset({7, 50, 150})))
+
+
+def test_a_log_line_says_how_it_goes_and_tensorboard_reads_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with caplog.at_level("INFO"):
+        fit_line(tmp_path, line_run(log_every=10, evaluate_every=30))
+    lines = [record.getMessage() for record in caplog.records if "loss" in record.getMessage()]
+    number = r"[\d.e+-]+"
+    said = (
+        rf"step 10 of 30: loss {number}, rate {number}, gradient {number}, {number} GB, "
+        rf"{number} volumes/s, \d+ s left"
+    )
+    assert re.fullmatch(said, lines[0])
+    assert lines[-1].endswith(", 0 s left")
+    drawn = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    drawn.Reload()
+    losses = [line["loss"] for line in curve(tmp_path) if "loss" in line]
+    assert [event.value for event in drawn.Scalars("loss")] == pytest.approx(losses)
+    assert [event.step for event in drawn.Scalars("evaluation/slope")] == [30]
 
 
 # --- order, optimisers ------------------------------------------------------------------------------------

@@ -104,9 +104,10 @@ class TrainingState:
         if self.place.processes > 1:
             random_states = [None] * self.place.processes
             dist.all_gather_object(random_states, _random_state(self.place))
-        model = whole_tensors(self.model)
-        optimizers = {name: _whole_state(one) for name, one in self.optimizers.by_name.items()}
-        if self.place.is_first:
+        first = self.place.is_first
+        model = whole_tensors(self.model, keep=first)
+        optimizers = {name: _whole_state(one, keep=first) for name, one in self.optimizers.by_name.items()}
+        if first:
             saved = {
                 "format": FORMAT,
                 "run": self.identity,
@@ -167,21 +168,27 @@ def _read(path: Path) -> dict[str, Any]:
     return saved
 
 
-def whole_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """The weights and buffers of a model on the CPU, put together from all processes if they are divided."""
-    return {name: _gathered(tensor) for name, tensor in model.state_dict().items()}
+def whole_tensors(model: nn.Module, *, keep: bool = True) -> dict[str, Tensor]:
+    """The weights and buffers of a model on the CPU, put together from all processes if they are divided.
+
+    Args:
+        model: of which every process asks at once.
+        keep: whether this process has a use for them; others only take part.
+    """
+    return {name: _gathered(tensor, keep) for name, tensor in model.state_dict().items()}
 
 
-def _gathered(tensor: Tensor) -> Tensor:
+def _gathered(tensor: Tensor, keep: bool) -> Tensor:
     whole = tensor.detach()
-    return (whole.full_tensor() if isinstance(whole, DTensor) else whole).cpu()
+    whole = whole.full_tensor() if isinstance(whole, DTensor) else whole
+    return whole.cpu() if keep else torch.empty(0)
 
 
-def _whole_state(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Any]]:
+def _whole_state(optimizer: torch.optim.Optimizer, *, keep: bool) -> dict[int, dict[str, Any]]:
     """What an optimiser remembers, by the place of the weight."""
     remembered: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
     return {
-        place: {key: _gathered(v) if isinstance(v, Tensor) else v for key, v in entries.items()}
+        place: {key: _gathered(v, keep) if isinstance(v, Tensor) else v for key, v in entries.items()}
         for place, entries in remembered.items()
     }
 
@@ -190,12 +197,12 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[int, Mappin
     weights = [p for group in optimizer.param_groups for p in group["params"]]
     for place, entries in saved.items():
         weight = weights[place]
-        optimizer.state[weight] = {key: _placed(value, weight) for key, value in entries.items()}
+        optimizer.state[weight] = {key: _placed(key, value, weight) for key, value in entries.items()}
 
 
-def _placed(value: object, weight: Tensor) -> object:
+def _placed(key: str, value: object, weight: Tensor) -> object:
     """What an optimiser remembers of a weight, divided and moved as the weight is; a step count is not."""
-    if not isinstance(value, Tensor) or value.shape != weight.shape or value.ndim == 0:
+    if not isinstance(value, Tensor) or key == "step":
         return value.clone() if isinstance(value, Tensor) else value
     placed = torch.empty_like(weight, dtype=value.dtype)
     _fill(placed, value)

@@ -140,6 +140,8 @@ def wrap(module: nn.Module, place: Place, *, blocks: Sequence[nn.Module] = ()) -
     if place.processes == 1:
         return module
     if place.sharding == "ddp":
+        # of a depthwise convolution's one input channel, whose stride says nothing
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
         ids = [place.device.index] if place.device.type == "cuda" else None
         with warnings.catch_warnings(action="ignore", category=FutureWarning):
             # torch 2.13 calls it forward_sync_buffers, which 2.9 does not know

@@ -7,9 +7,9 @@ import numpy as np
 
 from encoders.abnormalities import PROMPTS
 from encoders.reports import ReportSections
+from encoders.sentences import split_report
 from retrieval.cases import Report
 from retrieval.datasets.phantom.report import Statement
-from retrieval.sentences import split_report
 
 _PROMPTS_SHARE = 0.4
 _TELLING_SHARE = 0.75

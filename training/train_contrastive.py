@@ -83,7 +83,7 @@ def train_contrastive(run: ContrastiveRun, out: Path, place: Place, options: Opt
     folder = training_folder(out)
     start = starting_model(run, examples, place, folder, init=options.init, text_encoder=options.text_encoder)
     _fit(start, examples, place, folder, options)
-    tensors = whole_tensors(start.model)
+    tensors = whole_tensors(start.model, keep=place.is_first)
     if place.is_first:
         write_model(
             out,

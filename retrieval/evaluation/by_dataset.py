@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from sqlalchemy import select
 
-from retrieval.evaluation.latents_file import volume_name
+from retrieval.evaluation.named_rows import volume_name
 from retrieval.evaluation.pool import Pool
 from retrieval.schema import Study, Volume, embedding
 
