@@ -34,13 +34,14 @@ _GONE = (
     rf"(?:{_NOT_SEEN}|none(?: (?:seen|found|identified|detected|noted|present))?"
     r"|absent|(?<!false )negative|nil|nowhere(?: (?:seen|found|to be seen))?|nonexistent"
     r"|unseen|invisible|undetect\w+|lacking|missing|excluded|ruled out"
-    r"|resolved|unlikely|denied)"
+    r"|resolved|unlikely|denied|free)"
 )
 _WITHOUT = (
     r"(?:non-?\s?(?:visuali[sz]|demonstrat|identif|detect|exist)\w* of|non-?visuali[sz]ed|nonexistent|absent"
     r"|nil|zero|(?<!false )negative (?:\w+ )?for|(?<!false )negative(?! (?:for|hu|value|pressure)\b)"
     r"|lack(?:s|ing|ed)?(?: of)?|absence of|minus|sans|exclud(?:ing|ed|es?)|except(?: for)?|ruled out"
-    r"|(?:clear|clean|devoid) of|spared (?:of|by)|never(?: had| any)?|other than|apart from"
+    r"|(?:clear|clean|devoid) of|spared (?:of|by)|(?:unremarkable|normal) for|not known (?:to have|for)"
+    r"|never(?: had| any)?|other than|apart from"
     r"|no (?:more|longer(?: an?y?)?)(?!.*\bthan\b)|(?:unable|impossible|fail\w*) to \w+"
     r"|nothing(?: to)?(?: (?:suggest|indicat|support|show|compatible|consistent|resembl|in favou?r)\w*)?"
     r"(?: (?:like|of|with|for))?"
