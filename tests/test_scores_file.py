@@ -80,6 +80,35 @@ def test_a_classfine_scores_by_its_head_and_by_prompts_when_asked(
     assert asked["prompt"] is not None
 
 
+def test_detection_judges_the_head_of_a_model_that_has_one(
+    ctsearch: Command, engine: Engine, tmp_path: Path
+) -> None:
+    encoder = load_encoder(save_net(tmp_path / "net"))
+    latents = encoder.encode_volumes(volumes(40)).numpy()
+    scores = encoder.score_latents(latents).numpy()
+    names = [f"valid_{n}_a_1" for n in range(40)]
+    median = np.median(scores, axis=0)  # so that the head is always right
+    labelled = [
+        study(
+            name[:-2], volumes=[name], labels=dict(zip(ABNORMALITIES, (row > median).tolist(), strict=True))
+        )
+        for name, row in zip(names, scores, strict=True)
+    ]
+    fill(
+        engine,
+        labelled,
+        volumes=dict(zip(names, latents, strict=True)),
+        collection="net",
+        encoder=str(tmp_path / "net"),
+        encoder_digest=encoder.digest,
+        dim=encoder.latent_dim,
+    )
+    done = ctsearch("evaluate", "detection", "--collection", "net", "--json")
+    assert done.code == 0, done.err
+    assert done.json["mean"]["auroc"] == 1.0
+    assert not done.json["prompts"]
+
+
 def test_a_ct_net_is_indexed_without_reports_and_words_find_what_reports_say(
     ctsearch: Command, engine: Engine, tmp_path: Path
 ) -> None:

@@ -190,6 +190,11 @@ def _fit(
         data.examples, cache, farthest_shift=run.farthest_shift, seed=run.seed, short_texts=False
     )
     sized = with_data_of(run, len(pairs))
+    if sized.warm_up >= sized.steps:
+        _log.warning(
+            "the rate rises for %d steps and there are %d: it never reaches its peak; give --epochs",
+            *(sized.warm_up, sized.steps),
+        )
     stream = Stream(
         pairs,
         collation,

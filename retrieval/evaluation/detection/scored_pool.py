@@ -14,6 +14,7 @@ from retrieval.evaluation.detection.measures import Values
 from retrieval.evaluation.named_rows import Arrays, named_rows, read_arrays, require_arrays
 from retrieval.evaluation.pool import Pool, first_names, shared_pools, unit_rows
 from retrieval.evaluation.ranking import Progress
+from retrieval.scores_file import scores_of_latents
 
 _DECIMALS = 9  # of log odds: equal latents may differ in the last bit, by where a matrix product cut its rows
 
@@ -101,6 +102,16 @@ def zero_shot_pool(
         if progress is not None:
             progress.update(done=done, total=len(wanted), failed=0, step="prompts")
     return ScoredPool(pool=pool, score_NC=prompts[DEFAULT_PROMPT], prompts=prompts if every_prompt else {})
+
+
+def head_pool(pool: Pool, encoder: Encoder) -> ScoredPool:
+    """Score a pool by the head of the model that made its latents (ClassFine, CT-Net); no volume is encoded.
+
+    Args:
+        pool: with latents of the encoder's space.
+        encoder: the one that made them, with a head.
+    """
+    return ScoredPool(pool=pool, score_NC=scores_of_latents(pool.volume_NL, encoder).astype(np.float64))
 
 
 def shared_scores(first: ScoredPool, other: ScoredPool) -> tuple[ScoredPool, ScoredPool]:

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders.errors import ConfigError
-from retrieval.evaluation.detection.scored_pool import ScoredPool, read_scores_file, zero_shot_pool
+from retrieval.evaluation.detection.scored_pool import (
+    ScoredPool,
+    head_pool,
+    read_scores_file,
+    zero_shot_pool,
+)
 from retrieval.evaluation.label_table import with_labels
 from retrieval.evaluation.ranking import Progress
 from retrieval.evaluation.sources import archive_state
@@ -88,4 +93,6 @@ def _stored_scores(
                 leave_out=request.skip_unlabelled,
             )
     encoder = load_collection_encoder(info, request.device)
+    if encoder.has_head:
+        return head_pool(pool, encoder)
     return zero_shot_pool(pool, encoder, every_prompt=main, progress=progress)
