@@ -1,6 +1,7 @@
 """A small WordPiece vocabulary, learnt from reports; what it has no word for it spells."""
 
 import string
+import unicodedata
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -31,7 +32,7 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> ReportTokenizer:
     # each letter inside a word, more often than the trainer's cut for rare ones
     spelled = " ".join(f"{first}{second}" for first in _SPELLING for second in _SPELLING)
     corpus = [*texts, *prompts, spelled]
-    letters = sorted({letter for text in corpus for letter in text.lower() if not letter.isspace()})
+    letters = sorted({letter for text in corpus for letter in text.lower() if not _stands_alone(letter)})
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         # letters inside words get fixed ids too: the trainer numbers them as it meets them, in an order that
@@ -44,6 +45,11 @@ def learn_vocabulary(texts: Iterable[str], size: int) -> ReportTokenizer:
     learning = _bert(Tokenizer(models.WordPiece(unk_token=UNKNOWN)))
     learning.train_from_iterator(corpus, trainer)
     return ReportTokenizer(_bert(Tokenizer(models.WordPiece(learning.get_vocab(), unk_token=UNKNOWN))))
+
+
+def _stands_alone(letter: str) -> bool:
+    """Whether BERT cuts words there, so that it is never inside one."""
+    return letter.isspace() or letter in string.punctuation or unicodedata.category(letter).startswith("P")
 
 
 def _bert(tokenizer: Tokenizer) -> Tokenizer:
