@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import train_supervised
-from cli.index import Dtype, Format
+from cli.training_options import OutOption, RunOption, TrainingOptions, say_written, with_training_options
 
 
 class Sections(StrEnum):
@@ -40,13 +40,6 @@ class Part(StrEnum):
     ALL_NEGATIVES = "all-negatives"
 
 
-class Sharding(StrEnum):
-    """How several devices share a model."""
-
-    DDP = "ddp"
-    FSDP = "fsdp"
-
-
 app = typer.Typer(help="Train models.", no_args_is_help=True, rich_markup_mode=None)
 app.command("vocabfine")(train_supervised.vocabfine)
 app.command("classfine")(train_supervised.classfine)
@@ -59,109 +52,47 @@ def train() -> None:
 
 
 @app.command()
+@with_training_options
 def contrastive(
-    run: Annotated[str, typer.Option(help="published, ct-clip, ct-clip-plus, phantom or phantom-published.")],
-    out: Annotated[Path, typer.Option(help="Where the model's directory is written.")],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder as for ctsearch index, or N[:SEED] phantom patients; default: the run's."
-        ),
-    ] = None,
+    run: RunOption,
+    out: OutOption,
+    options: TrainingOptions,
     init: Annotated[
         Path | None, typer.Option(help="A model's directory to start from; default: random weights.")
     ] = None,
     text_encoder: Annotated[
         Path | None, typer.Option(help="A BERT's folder, with vocab.txt, for the report tower to start from.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    held_out: Annotated[
-        str | None, typer.Option(help="Data to evaluate on: a folder, or N[:SEED] phantom patients.")
-    ] = None,
     sections: Annotated[Sections | None, typer.Option(help="Of the report.")] = None,
-    data_share: Annotated[
-        float | None, typer.Option(min=0, max=100, help="Per cent of the patients to learn from.")
-    ] = None,
     freeze: Annotated[Frozen | None, typer.Option(help="What does not learn; projections always do.")] = None,
     without: Annotated[
         list[Part] | None, typer.Option(help="Leave a part of the run out; may be given again.")
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Of the optimisers.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Volumes of a step, on all devices.")] = None,
-    chunk_size: Annotated[
-        int | None, typer.Option(min=1, help="Volumes a device keeps the graph of at once.")
-    ] = None,
     recompute: Annotated[
         bool | None, typer.Option("--recompute/--no-recompute", help="Save memory for a third more time.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and all that is random.")] = None,
-    evaluate_every: Annotated[int | None, typer.Option(min=0, help="Steps; 0 is never.")] = None,
-    save_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None,
-    log_every: Annotated[int | None, typer.Option(min=1, help="Steps between log lines.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: a GPU if there is one.")] = None,
-    dtype: Annotated[Dtype, typer.Option(help="Of matrix products.")] = Dtype.FLOAT32,
-    sharding: Annotated[
-        Sharding, typer.Option(help="Under torchrun: the model on every device, or divided among them.")
-    ] = Sharding.DDP,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read ahead, beside each training.")] = 1,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of preprocessed volumes; default: in CTSEARCH_HOME.")
-    ] = None,
-    keep: Annotated[
-        bool, typer.Option("--keep/--no-cache", help="Keep preprocessed volumes for later epochs.")
-    ] = True,
-    layout: Annotated[Format, typer.Option("--format", help="How the data is laid out.")] = Format.AUTO,
     reports: Annotated[Path | None, typer.Option(help="Report table.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Label table, 0/1 a finding.")] = None,
-    metadata: Annotated[Path | None, typer.Option(help="Metadata table, one row a volume.")] = None,
-    anonymous: Annotated[
-        bool, typer.Option("--anonymous", help="The data is declared anonymous already: names are kept.")
-    ] = False,
 ) -> None:
-    """Train both towers on pairs of volumes and reports; under torchrun on several devices at once."""
-    import torch
+    """Train both towers on pairs of volumes and reports; under torchrun on several devices at once.
 
-    from retrieval.database_address import home
-    from retrieval.datasets import Tables
-    from training.contrastive_runs import changed, contrastive_run
-    from training.distributed import training_place
-    from training.examples import SourceOptions
-    from training.train_contrastive import Options, train_contrastive
+    Runs: published, ct-clip, ct-clip-plus, phantom, phantom-published.
+    """
+    from training.contrastive_runs import contrastive_run, without_parts
+    from training.runs import changed
+    from training.train_contrastive import train_contrastive
 
     chosen = changed(
-        contrastive_run(run),
-        without=[part.value for part in without or []],
-        data=data,
+        without_parts(contrastive_run(run), [part.value for part in without or []]),
+        **options.changes(),
         sections=sections.value if sections else None,
-        data_share=None if data_share is None else data_share / 100,
         frozen=freeze.value if freeze else None,
         steps=steps,
-        batch_size=batch_size,
-        chunk_size=chunk_size,
         recompute=recompute,
-        seed=seed,
-        evaluate_every=evaluate_every,
-        save_every=save_every,
-        log_every=log_every,
     )
-    options = Options(
-        cache=(cache or home() / "volumes") if keep else None,
-        workers=workers,
-        source=SourceOptions(
-            format=layout.value,
-            tables=Tables(reports=reports, labels=labels, metadata=metadata),
-            anonymous=anonymous,
-        ),
-        held_out=held_out,
-        init=init,
-        text_encoder=text_encoder,
-        resume=resume,
-    )
-    with training_place(device, getattr(torch, dtype.value), sharding.value) as place:
-        logging.basicConfig(level=logging.INFO if place.is_first else logging.WARNING, format="%(message)s")
-        card = train_contrastive(chosen, out, place, options)
-        if place.is_first:
-            typer.echo(f"wrote {card.directory} ({card.digest[:12]})")
+    around = options.around_the_run(init=init, text_encoder=text_encoder, reports=reports)
+    with options.place() as place:
+        say_written(train_contrastive(chosen, out, place, around), place)
 
 
 @app.command("report-labels")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from encoders.abnormalities import ABNORMALITIES
+from encoders.abnormalities import ABNORMALITIES, PROMPTS
 from encoders.config import CtClipConfig, ReportEncoderConfig, VolumeEncoderConfig
 from encoders.ct_clip import CtClip
 from encoders.errors import VolumeError
@@ -118,7 +118,7 @@ def share(place: Place) -> Batch:
 
 
 def prompts() -> list[PromptTokens]:
-    return prompt_tokens(TOKENIZER, 48)
+    return [prompt_tokens(TOKENIZER, 48, name) for name in PROMPTS]
 
 
 def one_step(run: ContrastiveRun, place: Place) -> dict[str, Tensor]:

@@ -24,18 +24,26 @@ from training.batches import prompt_tokens
 from training.checkpoint import CHECKPOINT_FILE
 from training.contrastive import contrastive_loss, prompt_loss
 from training.contrastive_objective import ContrastiveObjective, Latents, batch_loss, contrastive_groups
-from training.contrastive_runs import CONTRASTIVE_RUNS, ContrastiveRun, changed, contrastive_run, phantom
+from training.contrastive_runs import (
+    CONTRASTIVE_RUNS,
+    ContrastiveRun,
+    contrastive_run,
+    phantom,
+    without_parts,
+)
 from training.distributed import Place
 from training.facts import NO, UNKNOWN, YES, same_report, true_of
 from training.loop import train_step
 from training.optimizers import Optimizers
+from training.runs import changed
 from training.schedule import warmed_cosine
 from training.short_texts import report_statements, short_text
 from training.starting_model import starting_model
 from training.stream import Share
 from training.towers import new_model
-from training.train_contrastive import Options, train_contrastive, training_folder
+from training.train_contrastive import train_contrastive
 from training.vocabulary import learn_vocabulary
+from training.whole_training import Options, training_folder
 
 
 def tiny_run() -> ContrastiveRun:
@@ -204,10 +212,14 @@ def test_the_vocabulary_spells_words_that_it_has_not_learnt() -> None:
     assert ids.shape[1] == 8  # [CLS] no pleural effusion was detected . [SEP]
 
 
-def test_all_prompts_are_tokenised_by_template() -> None:
-    tokens = prompt_tokens(learn_vocabulary([], 900), 64)
-    assert len(tokens) == len(PROMPTS)
-    assert all(t.ids_PT.shape[0] == 36 for t in tokens)
+def test_prompts_affirm_the_18_findings_and_then_deny_them() -> None:
+    tokenizer = learn_vocabulary([], 900)
+    tokens = prompt_tokens(tokenizer, 64, "there is")
+    assert len(tokens.ids_PT) == 36
+    wanted = ("There is Medical material.", "There is no Medical material.")
+    for row, sentence in zip((0, 18), wanted, strict=True):
+        ids = tokens.ids_PT[row][tokens.mask_PT[row] == 1]
+        assert ids.tolist() == tokenizer.tokenise([sentence], 64).token_ids[0].tolist()
 
 
 # --- the loss of a batch ----------------------------------------------------------------------------------
@@ -384,8 +396,8 @@ def test_runs_on_phantoms_see_the_same_model_and_as_many_volumes() -> None:
 def test_an_ablation_takes_out_one_part_and_leaves_the_rest() -> None:
     run = contrastive_run("phantom")
     assert changed(run) == run
-    assert changed(run, without=["prompts"]) == replace(run, prompt_weight=0.0)
-    assert changed(run, without=["muon", "all-negatives"]) == replace(
+    assert without_parts(run, ["prompts"]) == replace(run, prompt_weight=0.0)
+    assert without_parts(run, ["muon", "all-negatives"]) == replace(
         run, optimization="adamw", negatives_within=8
     )
     assert changed(run, data_share=0.2, sections="impression", frozen="towers") == replace(

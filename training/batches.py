@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from encoders.abnormalities import ABNORMALITIES, PROMPTS
+from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT, PROMPTS
 from encoders.config import VolumeGrid
 from encoders.reports import ReportSections, ReportTokenizer
 from training.facts import Facts, as_row, digest_of
@@ -93,11 +93,9 @@ class PromptTokens:
     mask_PT: Tensor
 
 
-def prompt_tokens(tokenizer: ReportTokenizer, max_tokens: int) -> list[PromptTokens]:
-    """The prompts of every pair of templates."""
-    found = []
-    for pair in PROMPTS.values():
-        texts = [template.format(name) for template in (pair.present, pair.absent) for name in ABNORMALITIES]
-        tokens = tokenizer.tokenise(texts, max_tokens)
-        found.append(PromptTokens(torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask)))
-    return found
+def prompt_tokens(tokenizer: ReportTokenizer, max_tokens: int, prompt: str = DEFAULT_PROMPT) -> PromptTokens:
+    """The prompts of one pair of templates, by its name in `encoders.abnormalities.PROMPTS`."""
+    pair = PROMPTS[prompt]
+    texts = [template.format(name) for template in (pair.present, pair.absent) for name in ABNORMALITIES]
+    tokens = tokenizer.tokenise(texts, max_tokens)
+    return PromptTokens(torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask))

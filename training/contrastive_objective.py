@@ -18,10 +18,11 @@ from encoders.ct_clip import CtClip
 from training.batches import Batch, PromptTokens
 from training.contrastive import contrastive_loss, prompt_loss
 from training.contrastive_runs import ContrastiveRun
-from training.distributed import Place, exchanging, gather_rows, own_rows, sum_over_processes, wrap
+from training.distributed import Place, exchanging, gather_rows, own_rows, wrap
+from training.dropout import seeds_of
 from training.facts import UNKNOWN, YES, Facts, same_report, true_of
-from training.objective import ParameterGroup, trainable
-from training.towers import Encoded, Texts, Towers, dropout_seeds, freeze, recompute_activations
+from training.objective import ParameterGroup, chunks_of, trainable
+from training.towers import Encoded, Texts, Towers, freeze, move_codebook, recompute_activations
 
 Evaluation = Callable[[nn.Module], Mapping[str, float]]
 
@@ -62,7 +63,7 @@ class ContrastiveObjective:
         self.run, self.place, self.prompts, self.evaluation = run, place, prompts, evaluation
         towers = Towers(self.model)
         self._towers = wrap(towers, place, blocks=towers.blocks())
-        self._totals: CodebookTotals | None = None
+        self._totals: Sequence[CodebookTotals] = ()
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Each side's matrices, other weights, and gains and biases; the temperature."""
@@ -70,7 +71,7 @@ class ContrastiveObjective:
 
     def backward(self, batch: Batch, step: int) -> Mapping[str, float]:
         """Leave the gradient of the whole batch's loss in `.grad`."""
-        chunks = self._chunks(len(batch))
+        chunks = chunks_of(len(batch), self.run.chunk_size)
         facts = batch.facts.gathered(self.place)
         if len(chunks) == 1:  # one pass: its graph is kept until the loss is known
             with exchanging(self._towers, last=True):
@@ -84,27 +85,20 @@ class ContrastiveObjective:
                 last = chunk is chunks[-1]
                 with exchanging(self._towers, last=last):
                     self._send_back(self._encode(batch, chunk, step, last=last), wanted, chunk)
-        self._totals = _summed([one.totals for one in encoded])
+        self._totals = [one.totals for one in encoded if one.totals is not None]
         return {"loss": loss, "temperature": self.model.log_temperature.detach().exp().item()}
 
     @torch.no_grad()
     def finish_step(self) -> None:
         """Move the codebook's rows once, by the tokens of all processes, and clamp the temperature."""
-        codebook = self.model.volume_tower.codebook
-        if codebook is not None and self._totals is not None:
-            sums, counts = (sum_over_processes(total, self.place) for total in self._totals)
-            codebook.move_rows(sums, counts)
-        self._totals = None
+        move_codebook(self.model, self._totals, self.place)
+        self._totals = ()
         if self.run.most_log_temperature is not None:
             self.model.log_temperature.clamp_(max=self.run.most_log_temperature)
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop tells it
         """Figures on data held out."""
         return {} if self.evaluation is None else self.evaluation(self._towers)
-
-    def _chunks(self, size: int) -> list[slice]:
-        each = self.run.chunk_size or size
-        return [slice(start, min(start + each, size)) for start in range(0, size, each)]
 
     @torch.no_grad()
     def _without_graph(self, batch: Batch, chunks: Sequence[slice], step: int) -> list[Encoded]:
@@ -130,7 +124,7 @@ class ContrastiveObjective:
         return encoded
 
     def _texts(self, kind: str, ids: Tensor, mask: Tensor, step: int, places: Sequence[int]) -> Texts:
-        seeds = dropout_seeds(self.run.seed, step, kind, places)
+        seeds = seeds_of(self.run.seed, step, kind, places)
         return Texts(ids.to(self.place.device), mask.to(self.place.device), seeds)
 
     def _loss(self, local: list[Tensor], facts: Facts) -> tuple[float, list[Tensor]]:
@@ -242,10 +236,3 @@ def _joined(encoded: Sequence[Encoded]) -> list[Tensor]:
     most = max(len(one.texts) for one in encoded)
     texts = [torch.cat([one.texts[i] for one in encoded if i < len(one.texts)]) for i in range(most)]
     return [torch.cat([one.volume_BL for one in encoded]), *texts]
-
-
-def _summed(totals: Sequence[CodebookTotals | None]) -> CodebookTotals | None:
-    counted = [one for one in totals if one is not None]
-    if not counted:
-        return None
-    return CodebookTotals(sum(one.sums for one in counted), sum(one.counts for one in counted))  # type: ignore[arg-type]

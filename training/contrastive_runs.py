@@ -7,60 +7,48 @@ from typing import Literal, get_args
 from encoders.config import CtClipConfig, ReportEncoderConfig, VolumeEncoderConfig
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
-from training.runs import Run, choose_run
+from training.examples import Sections
+from training.runs import VolumeRun, choose_run
 from training.towers import Frozen
 
-Sections = Literal["both", "findings", "impression"]
 Optimization = Literal["adam", "adamw", "muon"]
 _PHANTOMS = f"4500:{TRAINING_SEEDS.start}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ContrastiveRun(Run):
+class ContrastiveRun(VolumeRun):
     """A contrastive training of both towers.
 
     Attributes:
         model: its dimensions, unless the training starts from a model; the vocabulary's size is at most
             `model.report.vocabulary` where it is learnt from the reports.
-        data: a source, as `ctsearch index` takes it, or for phantoms N:SEED with a seed of `TRAINING_SEEDS`.
-        data_share: of the patients, from 0 to 1; a smaller share is part of a larger one.
-        one_per_patient: one volume of each patient in place of all.
         sections: of the report.
         negatives_within: a volume's negatives are the others among so many neighbours in the batch; None:
             all of the batch. The published recipe looks for them on one GPU of 8 volumes.
         equal_reports_match: reconstructions of one scan, and reports of the same words, are right answers;
             otherwise they are taken for wrong ones, as in the published recipe.
         short_weight, prompt_weight: of the losses of short texts and of prompts, beside 1 for whole reports.
-        farthest_shift: voxels by which a volume is moved at most along each axis, at random.
         frozen: what does not learn.
         optimization: "muon" moves the matrices of the volume's side by Muon and all else by AdamW.
         muon_rate: its peak learning rate.
         log_temperature: where it starts; the cosines are multiplied by its exponential.
         most_log_temperature: where it is clamped; None: nowhere.
-        recompute: activations are computed again on the way back, for a third more time.
     """
 
     model: CtClipConfig
-    data: str | None = None
-    data_share: float = 1.0
-    one_per_patient: bool = False
     sections: Sections = "both"
     negatives_within: int | None = None
     equal_reports_match: bool = True
     short_weight: float = 0.0
     prompt_weight: float = 0.0
-    farthest_shift: int = 0
     frozen: Frozen = "nothing"
     optimization: Optimization = "adamw"
     muon_rate: float = 0.0
     log_temperature: float = 1.0
     most_log_temperature: float | None = 4.6052  # a hundredfold (Radford et al., arXiv 2103.00020)
-    recompute: bool = False
 
     def __post_init__(self) -> None:
-        super(ContrastiveRun, self).__post_init__()  # slots make another class, which super() does not know
-        if not 0 < self.data_share <= 1:
-            raise ConfigError(f"found a share of {self.data_share:g} of the data; give one above 0, up to 1")
+        VolumeRun.__post_init__(self)
         if self.negatives_within is not None and self.batch_size % self.negatives_within:
             raise ConfigError(
                 f"a batch of {self.batch_size} is not a multiple of the {self.negatives_within} volumes "
@@ -193,49 +181,14 @@ _PHANTOM_MODEL = CtClipConfig(
 Part = Literal["short-texts", "prompts", "muon", "shifts", "warm-up", "equal-reports-match", "all-negatives"]
 
 
-def changed(
-    run: ContrastiveRun,
-    *,
-    without: Sequence[Part] = (),
-    data: str | None = None,
-    sections: Sections | None = None,
-    data_share: float | None = None,
-    frozen: Frozen | None = None,
-    steps: int | None = None,
-    batch_size: int | None = None,
-    chunk_size: int | None = None,
-    recompute: bool | None = None,
-    seed: int | None = None,
-    evaluate_every: int | None = None,
-    save_every: int | None = None,
-    log_every: int | None = None,
-) -> ContrastiveRun:
-    """A run with some of its numbers changed; those that are None stay.
-
-    Raises:
-        ConfigError: they do not go together.
-    """
-    for part in without:
+def without_parts(run: ContrastiveRun, parts: Sequence[Part]) -> ContrastiveRun:
+    """A run without some of its parts, for an ablation; all else stays, the volumes seen too."""
+    for part in parts:
         run = _without(run, part)
-    return replace(
-        run,
-        data=data or run.data,
-        sections=sections or run.sections,
-        data_share=run.data_share if data_share is None else data_share,
-        frozen=frozen or run.frozen,
-        steps=steps or run.steps,
-        batch_size=batch_size or run.batch_size,
-        chunk_size=chunk_size or run.chunk_size,
-        recompute=run.recompute if recompute is None else recompute,
-        seed=run.seed if seed is None else seed,
-        evaluate_every=run.evaluate_every if evaluate_every is None else evaluate_every,
-        save_every=save_every or run.save_every,
-        log_every=log_every or run.log_every,
-    )
+    return run
 
 
 def _without(run: ContrastiveRun, part: Part) -> ContrastiveRun:
-    """A run without one of its parts, for an ablation; all else stays, the volumes seen too."""
     return replace(
         run,
         short_weight=0.0 if part == "short-texts" else run.short_weight,

@@ -69,3 +69,9 @@ class Objective(Protocol[BatchT_contra]):
 def trainable(parameters: Mapping[str, Tensor]) -> dict[str, nn.Parameter]:
     """Those named weights that need a gradient."""
     return {name: p for name, p in parameters.items() if isinstance(p, nn.Parameter) and p.requires_grad}
+
+
+def chunks_of(count: int, size: int | None) -> list[slice]:
+    """Slices of at most `size` rows, None for all at once; the last ends at `count`."""
+    step = size or count
+    return [slice(start, min(start + step, count)) for start in range(0, count, step)]

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from encoders.errors import ConfigError
 
 RunT = TypeVar("RunT")
+ChangedT = TypeVar("ChangedT", bound="Run")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,30 @@ class Run:
             raise ConfigError(f"the run {self.name} needs at least one step, example and log line: {self}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeRun(Run):
+    """A training from volumes.
+
+    Attributes:
+        data: a source, as `ctsearch index` takes it, or phantoms as N:SEED with a seed of `TRAINING_SEEDS`.
+        data_share: of the patients, from 0 to 1; a smaller share is part of a larger one.
+        one_per_patient: one volume of each patient in place of all.
+        farthest_shift: voxels by which a volume is moved at most along each axis, at random.
+        recompute: activations are computed again on the way back, for a third more time.
+    """
+
+    data: str | None = None
+    data_share: float = 1.0
+    one_per_patient: bool = False
+    farthest_shift: int = 0
+    recompute: bool = False
+
+    def __post_init__(self) -> None:
+        Run.__post_init__(self)  # slots make another class, which super() does not know
+        if not 0 < self.data_share <= 1:
+            raise ConfigError(f"found a share of {self.data_share:g} of the data; give one above 0, up to 1")
+
+
 _CHANGEABLE = frozenset(("log_every", "evaluate_every", "save_every", "chunk_size", "recompute", "data"))
 
 
@@ -78,3 +103,12 @@ def choose_run(runs: Mapping[str, Callable[[], RunT]], name: str, kind: str) -> 
             f'found --run "{name}", which is no run of {kind} training; there is {", ".join(runs)}'
         )
     return runs[name]()
+
+
+def changed(run: ChangedT, **options: object) -> ChangedT:
+    """The run with those of its numbers that are given; None leaves one as it is.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    return replace(run, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]

@@ -9,17 +9,22 @@ from torch import Tensor, nn
 from encoders.codebook import CodebookTotals
 from encoders.ct_clip import CtClip
 from encoders.ct_net import CtNet
-from encoders.ct_vit import TransformerLayer
 from encoders.errors import ConfigError
 from training.distributed import Place, exchanging, sum_over_processes, wrap
+from training.dropout import each_row, seeds_of
 from training.finding_losses import weighted_terms
 from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelledBatch
-from training.objective import ParameterGroup
-from training.seeded_rows import each_row, row_seeds
+from training.objective import ParameterGroup, chunks_of
 from training.supervised_runs import ClassFineRun, CtNetRun
-from training.towers import is_trained, recompute_activations
-from training.vocabfine import chunks_of, decaying_groups, move_codebook
+from training.towers import (
+    is_trained,
+    layers_of,
+    move_codebook,
+    quantised_tokens,
+    recompute_activations,
+)
+from training.vocabfine import decaying_groups
 
 
 class Scored(NamedTuple):
@@ -44,24 +49,14 @@ class HeadedTower(nn.Module):
         model = self._whole[0]
         learns = is_trained(self.volume_tower)
         with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            tokens, totals = self._tokens(volume_BCDHW, read_B, learns=learns)
+            tokens, totals = quantised_tokens(self.volume_tower, volume_BCDHW, read_B)
             latent_BL = model.project_tokens(tokens).float()
         return Scored(each_row(model.logits_of, latent_BL, seeds), totals)
 
     def blocks(self) -> list[nn.Module]:
         """What FSDP2 gathers apart."""
-        layers: list[nn.Module] = [m for m in self.volume_tower.modules() if isinstance(m, TransformerLayer)]
+        layers = layers_of(self.volume_tower)
         return layers if self.volume_projection is None else [*layers, self.volume_projection]
-
-    def _tokens(
-        self, volume_BCDHW: Tensor, read_B: Tensor, *, learns: bool
-    ) -> tuple[Tensor, CodebookTotals | None]:
-        before = self.volume_tower.unquantised_tokens(volume_BCDHW)
-        codebook = self.volume_tower.codebook
-        if codebook is None:
-            return before, None
-        tokens, ids = codebook(before)
-        return tokens, codebook.totals(before[read_B], ids[read_B]) if learns else None
 
 
 class WholeNet(nn.Module):
@@ -143,7 +138,7 @@ class SupervisedObjective:
         """Codebook rows follow their tokens; BatchNorm's memory becomes that of all processes."""
         if isinstance(self.model, CtNet):
             _average_statistics(self.model, self.place)
-        elif self._totals:
+        else:
             move_codebook(self.model, self._totals, self.place)
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop's
@@ -157,7 +152,8 @@ class SupervisedObjective:
     def _loss_sum(self, batch: LabelledBatch, chunk: slice, step: int) -> Tensor:
         part = batch.part(chunk, self.place.device)
         first = self.place.rank * len(batch)
-        seeds = row_seeds(self.run.seed, step, range(first + chunk.start, first + chunk.stop))
+        places = range(first + chunk.start, first + chunk.stop)
+        seeds = seeds_of(self.run.seed, step, "head", places)
         with self.place.autocast():
             scored: Scored = self._module(part.volume_BCDHW, part.read_B, seeds)
         if scored.totals is not None:

@@ -10,7 +10,7 @@ from encoders.ct_net_config import CtNetConfig
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.finding_losses import VocabFineLoss
-from training.runs import Run
+from training.runs import VolumeRun
 
 _PHANTOMS = f"2000:{TRAINING_SEEDS.start + 2}"  # others than those phantom-tiny learnt from
 VocabFineWeights = Literal["all", "projections", "lora"]
@@ -18,33 +18,23 @@ ClassFineWeights = Literal["all", "head"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisedRun(Run):
-    """What the three have in common.
+class SupervisedRun(VolumeRun):
+    """What the three have in common; CT-Net recomputes nothing.
 
     Attributes:
         epochs: passes over the data; they give `steps` once it is known how much data there is.
         init: the model that is fine-tuned where none is given; None: one must be given, or none is needed.
-        data: phantoms that are drawn where no other data is given, as N:SEED; None: data must be given.
-        data_share, one_per_patient, farthest_shift, recompute: as for
-            `training.contrastive_runs.ContrastiveRun`; CT-Net recomputes nothing.
     """
 
     epochs: int
     steps: int = 1
     evaluate_every: int = 500
     init: str | None = None
-    data: str | None = None
-    data_share: float = 1.0
-    one_per_patient: bool = False
-    farthest_shift: int = 0
-    recompute: bool = False
 
     def __post_init__(self) -> None:
-        Run.__post_init__(self)
+        VolumeRun.__post_init__(self)
         if self.epochs < 1:
             raise ConfigError(f"the run {self.name} needs at least one epoch, found {self.epochs}")
-        if not 0 < self.data_share <= 1:
-            raise ConfigError(f"found a share of {self.data_share:g} of the data; give one above 0, up to 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +105,7 @@ def phantom_vocabfine() -> VocabFineRun:
 
 
 def published_classfine() -> ClassFineRun:
-    """ClassFine as the paper has it: volume tower, projection and head, batches of 8."""
+    """ClassFine: volume tower, projection and head, batches of 8; its rates are taken to be VocabFine's."""
     return ClassFineRun(
         name="published",
         epochs=10,
@@ -201,15 +191,6 @@ CLASSFINE_RUNS: Mapping[str, Callable[[], ClassFineRun]] = {
 CT_NET_RUNS: Mapping[str, Callable[[], CtNetRun]] = {"published": published_ct_net, "phantom": phantom_ct_net}
 
 RunT = TypeVar("RunT", bound=SupervisedRun)
-
-
-def changed(run: RunT, **options: object) -> RunT:
-    """The run with those options that were given.
-
-    Raises:
-        ConfigError: they do not fit the run.
-    """
-    return replace(run, **{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
 
 
 def with_data_of(run: RunT, examples: int) -> RunT:

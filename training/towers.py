@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from encoders.codebook import CodebookTotals
 from encoders.config import CtClipConfig
 from encoders.ct_clip import CtClip
-from encoders.ct_vit import PatchEmbedding, TransformerLayer
+from encoders.ct_vit import CtVit, PatchEmbedding, TransformerLayer
 from encoders.errors import ConfigError
-from training.dropout import one_by_one, seed_of
+from training.distributed import Place, sum_over_processes
+from training.dropout import one_by_one
 
 Frozen = Literal["nothing", "towers", "volume_tower", "report_tower"]
 
@@ -57,7 +58,7 @@ class Towers(nn.Module):
             present_B: False where a volume could not be read: the codebook learns nothing of it.
             texts: any number of batches.
         """
-        tokens, totals = self._tokens(volume_BCDHW, present_B)
+        tokens, totals = quantised_tokens(self.volume_tower, volume_BCDHW, present_B)
         return Encoded(
             self._model.project_tokens(tokens).float(),
             tuple(self._report_latents(text).float() for text in texts),
@@ -66,22 +67,12 @@ class Towers(nn.Module):
 
     def blocks(self) -> list[nn.Module]:
         """What FSDP2 gathers apart: every layer, and the largest matrix."""
-        layers = [m for m in self.volume_tower.modules() if isinstance(m, TransformerLayer)]
+        layers = layers_of(self.volume_tower)
         return [*layers, *self.report_tower.bert.encoder.layer, self.volume_projection]
 
     @property
     def _model(self) -> CtClip:
         return self._whole[0]
-
-    def _tokens(self, volume_BCDHW: Tensor, present_B: Tensor) -> tuple[Tensor, CodebookTotals | None]:
-        learns = is_trained(self.volume_tower)
-        with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
-            before = self.volume_tower.unquantised_tokens(volume_BCDHW)
-            codebook = self.volume_tower.codebook
-            if codebook is None:
-                return before, None
-            tokens, ids = codebook(before)
-        return tokens, codebook.totals(before[present_B], ids[present_B]) if learns else None
 
     def _report_latents(self, texts: Texts) -> Tensor:
         if not is_trained(self.report_tower):
@@ -89,6 +80,38 @@ class Towers(nn.Module):
         if self.report_tower.training and self.report_tower.config.dropout:
             return one_by_one(self._model.report_latents, *texts)
         return self._model.report_latents(texts.ids_BT, texts.mask_BT)
+
+
+def layers_of(tower: CtVit) -> list[nn.Module]:
+    """What FSDP2 gathers apart of a volume tower."""
+    return [module for module in tower.modules() if isinstance(module, TransformerLayer)]
+
+
+def quantised_tokens(
+    tower: CtVit, volume_BCDHW: Tensor, present_B: Tensor
+) -> tuple[Tensor, CodebookTotals | None]:
+    """Encode volumes, without a graph where the tower does not learn.
+
+    Returns:
+        Tokens (B, D', H', W', C), and what the codebook is to learn of those that are present, if it learns.
+    """
+    learns = is_trained(tower)
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+        before = tower.unquantised_tokens(volume_BCDHW)
+        if tower.codebook is None:
+            return before, None
+        tokens, ids = tower.codebook(before)
+    return tokens, tower.codebook.totals(before[present_B], ids[present_B]) if learns else None
+
+
+def move_codebook(model: CtClip, totals: Sequence[CodebookTotals], place: Place) -> None:
+    """Move the codebook's rows once, by the tokens of all chunks and processes."""
+    codebook = model.volume_tower.codebook
+    if codebook is None or not totals:
+        return
+    sums = sum_over_processes(torch.stack([one.sums for one in totals]).sum(0), place)
+    counts = sum_over_processes(torch.stack([one.counts for one in totals]).sum(0), place)
+    codebook.move_rows(sums, counts)
 
 
 def is_trained(module: nn.Module) -> bool:
@@ -114,11 +137,6 @@ def recompute_activations(model: CtClip) -> None:
         enable = getattr(bert, "activation_checkpointing_enable", bert.gradient_checkpointing_enable)
         bert.config.use_cache = False  # of a decoder
         enable({"use_reentrant": False})
-
-
-def dropout_seeds(seed: int, step: int, kind: str, places: Sequence[int]) -> tuple[int, ...]:
-    """Seeds of texts by their places in the whole batch of a step."""
-    return tuple(seed_of(seed, step, kind, place) for place in places)
 
 
 def new_model(config: CtClipConfig, seed: int) -> CtClip:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,36 +23,29 @@ from encoders.resnet import load_imagenet_weights
 from encoders.weight_interpolation import check_alpha, write_interpolated
 from training.checkpoint import whole_tensors
 from training.distributed import Place, wait_for_all
-from training.examples import Example, PairExamples, open_training_source, read_examples
 from training.finding_losses import positive_weights
 from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelCollation, LabelledBatch, label_rows
 from training.loop import fit
 from training.lora import add_lora, merged_tensors
 from training.objective import Objective
-from training.stream import Stream
 from training.supervised import SupervisedObjective
 from training.supervised_runs import ClassFineRun, CtNetRun, SupervisedRun, VocabFineRun, with_data_of
-from training.train_contrastive import Options, training_folder
 from training.vocabfine import VocabFineObjective
 from training.volume_cache import VolumeCache
+from training.whole_training import (
+    Data,
+    Options,
+    check_free,
+    data_of,
+    held_out_of,
+    stream_of,
+    training_folder,
+)
 
 RunT = TypeVar("RunT", bound=SupervisedRun)
 MakeObjective = Callable[[RunT, HeldOutFindings | None], Objective[LabelledBatch]]
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Data:
-    """What a training learns from.
-
-    Attributes:
-        examples: labelled volumes.
-        dataset: where they are from.
-    """
-
-    examples: Sequence[Example]
-    dataset: str
 
 
 def train_vocabfine(
@@ -128,9 +121,9 @@ def train_ct_net(run: CtNetRun, out: Path, place: Place, options: Options) -> Mo
     Raises:
         As for `train_vocabfine`.
     """
-    _check_free(out, options)
+    check_free(out, options)
     model, config = _new_net(run, options.init)
-    data = _data(run, options)
+    data = data_of(run, options, needs="labels")
 
     def objective(sized: CtNetRun, held_out: HeldOutFindings | None) -> Objective[LabelledBatch]:
         return SupervisedObjective(model, _weights_of(data), sized, place, held_out)
@@ -145,33 +138,11 @@ def _start(
     for alpha in alphas:
         check_alpha(alpha)
     for directory in (out, *(_between(out, alpha) for alpha in alphas)):
-        _check_free(directory, options)
+        check_free(directory, options)
     init = options.init or run.init
     if init is None:
         raise ConfigError(f"the run {run.name} fine-tunes a model: give its directory with --init")
-    return read_card(model_directory(init)), _data(run, options)
-
-
-def _check_free(out: Path, options: Options) -> None:
-    """Refuse before a training what could not be written after it."""
-    if not options.resume and out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise CheckpointError(f"{out} exists already: choose another --out, or delete it")
-
-
-def _data(run: SupervisedRun, options: Options) -> Data:
-    if run.data is None:
-        raise ConfigError(f"the run {run.name} brings no data of its own: give --data")
-    source = open_training_source(run.data, options.source)
-    examples = read_examples(
-        source,
-        share=run.data_share,
-        one_per_patient=run.one_per_patient,
-        needs="labels",
-        seed=run.seed,
-    )
-    for warning in source.warnings:
-        _log.info("%s", warning)
-    return Data(examples, source.dataset)
+    return read_card(model_directory(init)), data_of(run, options, needs="labels")
 
 
 def _fit(
@@ -186,27 +157,15 @@ def _fit(
     model.to(place.device)
     grid: VolumeGrid = model.config.grid
     cache, collation = VolumeCache(folder=options.cache, grid=grid), LabelCollation(grid)
-    pairs = PairExamples(
-        data.examples, cache, farthest_shift=run.farthest_shift, seed=run.seed, short_texts=False
-    )
-    sized = with_data_of(run, len(pairs))
+    sized = with_data_of(run, len(data.examples))
     if sized.warm_up >= sized.steps:
         _log.warning(
             "the rate rises for %d steps and there are %d: it never reaches its peak; give --epochs",
             *(sized.warm_up, sized.steps),
         )
-    stream = Stream(
-        pairs,
-        collation,
-        batch_size=run.batch_size,
-        seed=run.seed,
-        place=place,
-        workers=options.workers,
-    )
-    held_out = None
-    if options.held_out is not None:
-        unseen = read_examples(open_training_source(options.held_out, options.source), needs="labels")
-        held_out = HeldOutFindings(PairExamples(unseen, cache, short_texts=False), collation, place)
+    stream = stream_of(sized, data.examples, collation, place, options, cache)
+    unseen = held_out_of(options, cache, needs="labels")
+    held_out = None if unseen is None else HeldOutFindings(unseen, collation, place)
     fit(make(sized, held_out), stream, sized, place, training_folder(out), resume=options.resume)
 
 

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from encoders.abnormalities import ABNORMALITIES, PROMPTS
 from encoders.codebook import CodebookTotals
 from encoders.ct_clip import CtClip, similarity
 from encoders.errors import ConfigError
 from encoders.reports import ReportTokenizer
+from training.batches import prompt_tokens
 from training.distributed import Place, exchanging, sum_over_processes, wrap
+from training.dropout import seeds_of
 from training.finding_losses import vocabfine_terms
 from training.held_out_findings import HeldOutFindings
 from training.labelled import LabelledBatch
-from training.objective import ParameterGroup, trainable
+from training.objective import ParameterGroup, chunks_of, trainable
 from training.supervised_runs import SupervisedRun, VocabFineRun
-from training.towers import Encoded, Texts, Towers, dropout_seeds, freeze, recompute_activations
+from training.towers import Encoded, Texts, Towers, freeze, move_codebook, recompute_activations
 
 
 class PromptTowers(Towers):
@@ -72,7 +73,7 @@ class VocabFineObjective:
             freeze(model, "towers")
         if model.class_head is not None:
             model.class_head.requires_grad_(False)
-        self._prompts = _prompt_texts(tokenizer, run.prompt, model.config.report.max_tokens)
+        self._prompts = prompt_tokens(tokenizer, model.config.report.max_tokens, run.prompt)
         towers = PromptTowers(model, run.prompts_at_once)
         self._towers = wrap(towers, place, blocks=towers.blocks())
         self._totals: list[CodebookTotals] = []
@@ -101,8 +102,7 @@ class VocabFineObjective:
 
     def finish_step(self) -> None:
         """Let the codebook's rows follow their tokens where the volume tower itself learns."""
-        codebook = self.model.volume_tower.codebook
-        if codebook is not None and self._totals and self.run.trains == "all":
+        if self.run.trains == "all":
             move_codebook(self.model, self._totals, self.place)
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop's
@@ -120,8 +120,8 @@ class VocabFineObjective:
 
     def _logits(self, part: LabelledBatch, step: int) -> Tensor:
         """Similarities (B, 36) with the affirming sentences, then with the denying ones."""
-        ids, mask = (tensor.to(self.place.device) for tensor in self._prompts)
-        seeds = dropout_seeds(self.run.seed, step, "prompt", range(len(ids)))
+        ids, mask = (t.to(self.place.device) for t in (self._prompts.ids_PT, self._prompts.mask_PT))
+        seeds = seeds_of(self.run.seed, step, "prompt", range(len(ids)))
         with self.place.autocast():
             encoded: Encoded = self._towers(part.volume_BCDHW, part.read_B, [Texts(ids, mask, seeds)])
         if encoded.totals is not None and torch.is_grad_enabled():
@@ -146,27 +146,3 @@ def decaying_groups(model: torch.nn.Module, run: SupervisedRun) -> list[Paramete
         )
         for name, found in kinds.items()
     ]
-
-
-def move_codebook(model: CtClip, totals: list[CodebookTotals], place: Place) -> None:
-    """Move the rows once for the tokens of all chunks and processes."""
-    codebook = model.volume_tower.codebook
-    if codebook is None:
-        return
-    sums = sum_over_processes(torch.stack([one.sums for one in totals]).sum(0), place)
-    counts = sum_over_processes(torch.stack([one.counts for one in totals]).sum(0), place)
-    codebook.move_rows(sums, counts)
-
-
-def chunks_of(count: int, size: int | None) -> list[slice]:
-    """Slices of at most `size` rows; the last ends at `count`."""
-    step = size or count
-    return [slice(start, min(start + step, count)) for start in range(0, count, step)]
-
-
-def _prompt_texts(tokenizer: ReportTokenizer, prompt: str, max_tokens: int) -> tuple[Tensor, Tensor]:
-    """The 18 affirming sentences, then the 18 denying ones, as ids and mask (36, T)."""
-    pair = PROMPTS[prompt]
-    texts = [template.format(name) for template in (pair.present, pair.absent) for name in ABNORMALITIES]
-    tokens = tokenizer.tokenise(texts, max_tokens)
-    return torch.from_numpy(tokens.token_ids), torch.from_numpy(tokens.mask)
