@@ -8,10 +8,16 @@ from typing import Annotated
 import typer
 
 from cli import evaluate_table
+from cli.evaluation_options import (
+    AgainstOption,
+    JsonOption,
+    PermutationsOption,
+    ResamplesOption,
+    SkipUnlabelledOption,
+)
 from cli.filter_options import LabelSourceOption
 
 app = typer.Typer(help="Score retrieval and detection.", no_args_is_help=True, rich_markup_mode=None)
-
 
 app.command("table")(evaluate_table.table)
 
@@ -37,20 +43,15 @@ def retrieval(
         Path | None,
         typer.Option(metavar="CSV", help="With --latents: VolumeName and PatientAge, for a plot."),
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME_OR_NPZ", help="Compare with another collection or latents file."),
-    ] = None,
+    against: AgainstOption = None,
     report_section: Annotated[
         str,
         typer.Option(metavar="both|findings|impression|all", help="What asks in report to volume."),
     ] = "both",
     label_source: LabelSourceOption = None,
-    skip_unlabelled: Annotated[
-        bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
-    ] = False,
-    resamples: Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")] = 1000,
-    permutations: Annotated[int, typer.Option(min=10, help="Of the paired test, with --against.")] = 10_000,
+    skip_unlabelled: SkipUnlabelledOption = False,
+    resamples: ResamplesOption = 1000,
+    permutations: PermutationsOption = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Of bootstrap, permutations and t-SNE.")] = 0,
     out: Annotated[
         Path | None,
@@ -59,7 +60,7 @@ def retrieval(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="That encodes a section of a collection's reports.")
     ] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print how well volumes find volumes and reports find volumes, beside what knowing nothing gives."""
     from cli.evaluation_tables import print_comparison, print_evaluation
@@ -119,10 +120,7 @@ def detection(
     labels: Annotated[
         Path | None, typer.Option(metavar="CSV", help="With --scores: VolumeName and the findings.")
     ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(metavar="NAME_OR_NPZ", help="Compare with another collection or scores file."),
-    ] = None,
+    against: AgainstOption = None,
     finding_set: Annotated[
         str,
         typer.Option(
@@ -136,11 +134,9 @@ def detection(
         typer.Option(metavar="SHARE", help="Of the patients, who choose thresholds and are not scored."),
     ] = 0.1,
     label_source: LabelSourceOption = None,
-    skip_unlabelled: Annotated[
-        bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
-    ] = False,
-    resamples: Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")] = 1000,
-    permutations: Annotated[int, typer.Option(min=10, help="Of the paired test, with --against.")] = 10_000,
+    skip_unlabelled: SkipUnlabelledOption = False,
+    resamples: ResamplesOption = 1000,
+    permutations: PermutationsOption = 10_000,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the patients for thresholds, bootstrap, permutations, t-SNE.")
     ] = 0,
@@ -148,7 +144,7 @@ def detection(
         Path | None, typer.Option(metavar="DIR", help="Write JSON, CSV tables and plots there.")
     ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="That encodes the prompts.")] = "cpu",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print how well scores tell each finding, beside what calling every volume the same gives."""
     from cli.detection_tables import print_detection, print_detection_comparison

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.evaluation_options import JsonOption, ResamplesOption, SkipUnlabelledOption
 from cli.filter_options import LabelSourceOption
 
 if TYPE_CHECKING:
@@ -29,15 +30,13 @@ def table(
         Path | None, typer.Option(metavar="CSV", help="With --latents: VolumeName and the 18 findings.")
     ] = None,
     label_source: LabelSourceOption = None,
-    skip_unlabelled: Annotated[
-        bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
-    ] = False,
-    resamples: Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")] = 1000,
+    skip_unlabelled: SkipUnlabelledOption = False,
+    resamples: ResamplesOption = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help=f"Write {JSON_FILE} and {CSV_FILE} there.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print MAP@K and Recall@K of several models, each with its fold over chance, data set by data set."""
     from cli.evaluation_tables import print_paper_tables

@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from safetensors import SafetensorError
-
 from encoders.abnormalities import ABNORMALITIES
-from encoders.errors import CheckpointError, StorageError
-from encoders.model_card import file_sha256
+from encoders.errors import CheckpointError
+from encoders.model_card import file_sha256, verify_files
+from encoders.whole_directory import draft_beside, put_in_place
 
 LabelKind = Literal["sentences", "transformer"]
 
@@ -79,9 +76,7 @@ def write_label_model(
     """
     refuse_other_content(out)
     out = out.absolute()
-    draft = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    try:
-        draft.mkdir(parents=True)
+    with draft_beside(out) as draft:
         write_files(draft)
         files = {path.name: file_sha256(path) for path in sorted(draft.iterdir())}
         card = {
@@ -95,14 +90,7 @@ def write_label_model(
         (draft / CARD_FILE).write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
         for path in draft.iterdir():
             path.chmod((draft / CARD_FILE).stat().st_mode)  # safetensors lets nobody but its owner read
-        _swap(draft, out)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise StorageError(
-            f"{out} cannot be written ({reason}): free space or choose another --out"
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        put_in_place(draft, out)
     return read_label_card(out)
 
 
@@ -136,31 +124,5 @@ def _checked(directory: Path, path: Path, data: Mapping[str, Any]) -> LabelCard:
         )
     if abnormalities != ABNORMALITIES:
         raise CheckpointError(f"{path} labels other findings than the 18 of this version: train it again")
-    for name, digest in files.items():
-        _compare(directory / Path(name).name, digest)
+    verify_files(directory, files, "train the extractor again")
     return card
-
-
-def _compare(file: Path, digest: str) -> None:
-    try:
-        found = file_sha256(file)
-    except OSError as error:
-        raise CheckpointError(
-            f"{file} cannot be read ({error.strerror}): train the extractor again"
-        ) from error
-    if found != digest:
-        raise CheckpointError(f"{file} is not the file that was written: train the extractor again")
-
-
-def _swap(draft: Path, out: Path) -> None:
-    if not out.exists():
-        draft.rename(out)
-        return
-    old = out.with_name(f".{out.name}.{uuid.uuid4().hex}")
-    out.rename(old)
-    try:
-        draft.rename(out)
-    except OSError:
-        old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

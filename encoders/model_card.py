@@ -93,16 +93,28 @@ def verify_model(card: ModelCard) -> None:
     Raises:
         CheckpointError: a file is missing, truncated or changed.
     """
-    for name, digest in card.files.items():
-        path = card.directory / name
+    verify_files(card.directory, card.files, "import the checkpoint again")
+
+
+def verify_files(directory: Path, files: Mapping[str, str], remedy: str) -> None:
+    """Compare files with the SHA-256 that a card lists.
+
+    Args:
+        directory: where they lie; a path in a name is not followed.
+        files: digests in hexadecimal, by name.
+        remedy: what to do, for the sentence.
+
+    Raises:
+        CheckpointError: a file is missing, truncated or changed.
+    """
+    for name, digest in files.items():
+        path = directory / Path(name).name
         try:
             found = file_sha256(path)
         except OSError as error:
-            raise CheckpointError(
-                f"{path} cannot be read: {error.strerror}; import the checkpoint again"
-            ) from error
+            raise CheckpointError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
         if found != digest:
-            raise CheckpointError(f"{path} is not the file that was written; import the checkpoint again")
+            raise CheckpointError(f"{path} is not the file that was written: {remedy}")
 
 
 def model_digest(model: Mapping[str, Any], files: Mapping[str, str]) -> str:

@@ -5,8 +5,6 @@ changes whenever an answer could.
 """
 
 import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from encoders.checkpoints import Weights, expected_shapes
 from encoders.config import CtClipConfig
 from encoders.ct_net import CtNet
 from encoders.ct_net_config import CtNetConfig
-from encoders.errors import CheckpointError, StorageError
+from encoders.errors import CheckpointError
 from encoders.model_card import (
     CONFIG_FILE,
     FORMAT,
@@ -34,6 +32,7 @@ from encoders.model_card import (
     verify_model,
 )
 from encoders.reports import ReportTokenizer
+from encoders.whole_directory import draft_beside, put_in_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +69,11 @@ def write_model(
     if tokenizer is not None:
         _check_tokenizer(tokenizer, weights)
     directory = directory.absolute()
-    draft = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
-    try:
-        standing = _standing_model(directory)
-        draft.mkdir(parents=True)
+    standing = _standing_model(directory)
+    with draft_beside(directory) as draft:
         card = _write_files(draft, weights, tokenizer, source)
         if standing is None or _is_replaced_by(standing, card):
-            _swap(draft, directory)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(
-            f"{directory} cannot be written: {error}; free space or choose another --out"
-        ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+            put_in_place(draft, directory)
     return read_card(directory)
 
 
@@ -224,17 +215,3 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         seen.add(tensor.untyped_storage().data_ptr())
         separate[name] = tensor
     return separate
-
-
-def _swap(draft: Path, directory: Path) -> None:
-    if not directory.exists():
-        draft.rename(directory)
-        return
-    old = directory.with_name(f".{directory.name}.{uuid.uuid4().hex}")
-    directory.rename(old)
-    try:
-        draft.rename(directory)
-    except OSError:
-        old.rename(directory)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

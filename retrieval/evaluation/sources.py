@@ -14,6 +14,7 @@ from retrieval.evaluation.latents_file import read_latents_file
 from retrieval.evaluation.pool import Pool, Section
 from retrieval.evaluation.ranking import Progress
 from retrieval.filters import LabelSource
+from retrieval.records import CollectionInfo
 from retrieval.sessions import one_state
 
 ReportSection = Literal["both", "findings", "impression", "all"]
@@ -80,9 +81,8 @@ def load_pools(request: EvaluationRequest, progress: Progress | None = None) -> 
         pool = _stored_pool(request, request.collection, progress, labelled=True)
     if request.against is None:
         return pool, None
-    file = Path(request.against)
-    if file.suffix.lower() == ".npz" or file.is_file():
-        return pool, read_latents_file(file)
+    if names_a_file(request.against):
+        return pool, read_latents_file(Path(request.against))
     return pool, _stored_pool(request, request.against, progress, labelled=False)
 
 
@@ -96,24 +96,52 @@ def _file_pool(request: EvaluationRequest, latents: Path) -> Pool:
 def _stored_pool(
     request: EvaluationRequest, name: str | None, progress: Progress | None, *, labelled: bool
 ) -> Pool:
-    from retrieval.asked_collection import asked_collection, load_collection_encoder
-    from retrieval.evaluation.stored import collection_pool, with_section, with_stored_labels
+    from retrieval.asked_collection import load_collection_encoder
+    from retrieval.evaluation.stored import with_section
 
     sections: list[Section] = ["findings", "impression"]
     wanted = [section for section in sections if request.section in (section, "all")]
     with archive_state() as connection:
-        info = asked_collection(connection, name)
-        pool = collection_pool(connection, info)
-        if labelled:
-            pool = with_stored_labels(
-                connection, info, pool, label_source=request.label_source, leave_out=request.skip_unlabelled
-            )
+        info, pool = stored_pool(
+            connection, name, request.label_source, skip_unlabelled=request.skip_unlabelled, labelled=labelled
+        )
         if not wanted:
             return pool
         encoder = load_collection_encoder(info, request.device)
         for section in wanted:
             pool = with_section(connection, info, pool, section, encoder, progress)
     return pool
+
+
+def names_a_file(against: str) -> bool:
+    """Whether what is compared with is a file and no collection."""
+    return Path(against).suffix.lower() == ".npz" or Path(against).is_file()
+
+
+def stored_pool(
+    connection: Connection,
+    name: str | None,
+    label_source: LabelSource | None,
+    *,
+    skip_unlabelled: bool,
+    labelled: bool,
+) -> tuple[CollectionInfo, Pool]:
+    """Return a collection and its pool, with the archive's labels if they are asked for.
+
+    Raises:
+        SearchError: there is no such collection, or it has no latent of a volume.
+        InputError: a volume has no label, and they are not to be left out.
+    """
+    from retrieval.asked_collection import asked_collection
+    from retrieval.evaluation.stored import collection_pool, with_stored_labels
+
+    info = asked_collection(connection, name)
+    pool = collection_pool(connection, info)
+    if labelled:
+        pool = with_stored_labels(
+            connection, info, pool, label_source=label_source, leave_out=skip_unlabelled
+        )
+    return info, pool
 
 
 @contextmanager

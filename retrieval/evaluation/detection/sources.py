@@ -12,7 +12,7 @@ from retrieval.evaluation.detection.scored_pool import (
 )
 from retrieval.evaluation.label_table import with_labels
 from retrieval.evaluation.ranking import Progress
-from retrieval.evaluation.sources import archive_state
+from retrieval.evaluation.sources import archive_state, names_a_file, stored_pool
 from retrieval.filters import LabelSource
 
 
@@ -60,9 +60,8 @@ def load_scores(
         scored = _stored_scores(request, request.collection, progress, main=True)
     if request.against is None:
         return scored, None
-    file = Path(request.against)
-    if file.suffix.lower() == ".npz" or file.is_file():
-        return scored, read_scores_file(file)
+    if names_a_file(request.against):
+        return scored, read_scores_file(Path(request.against))
     return scored, _stored_scores(request, request.against, progress, main=False)
 
 
@@ -78,20 +77,12 @@ def _stored_scores(
     request: DetectionRequest, name: str | None, progress: Progress | None, *, main: bool
 ) -> ScoredPool:
     """Score a collection; what is evaluated has labels and every prompt, what it is compared with neither."""
-    from retrieval.asked_collection import asked_collection, load_collection_encoder
-    from retrieval.evaluation.stored import collection_pool, with_stored_labels
+    from retrieval.asked_collection import load_collection_encoder
 
     with archive_state() as connection:
-        info = asked_collection(connection, name)
-        pool = collection_pool(connection, info)
-        if main:
-            pool = with_stored_labels(
-                connection,
-                info,
-                pool,
-                label_source=request.label_source,
-                leave_out=request.skip_unlabelled,
-            )
+        info, pool = stored_pool(
+            connection, name, request.label_source, skip_unlabelled=request.skip_unlabelled, labelled=main
+        )
     encoder = load_collection_encoder(info, request.device)
     if encoder.has_head:
         return head_pool(pool, encoder)
