@@ -14,6 +14,9 @@ from sqlalchemy import Engine
 from retrieval.migrate import upgrade
 from retrieval.postgres import open_engine
 from retrieval.postgres_server import EmbeddedServer
+from retrieval.records import CollectionInfo
+from retrieval.store import Store
+from tests.stored import make_collection
 
 TEMPLATE = "template_archive"
 
@@ -86,3 +89,15 @@ def address_of(server: EmbeddedServer, name: str) -> str:
     if address is None:
         raise RuntimeError(f"the tests' server is not running: {server.state()}")
     return urlsplit(address)._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    """The store of a fresh database."""
+    return Store(engine)
+
+
+@pytest.fixture
+def collection(store: Store) -> CollectionInfo:
+    """A collection without latents."""
+    return make_collection(store, "chest")

@@ -112,7 +112,7 @@ def ct_clip_plus() -> ContrastiveRun:
 
 
 def phantom() -> ContrastiveRun:
-    """The run that makes the built-in encoder phantom-tiny."""
+    """The recipe of the built-in encoder phantom-tiny."""
     return replace(
         ct_clip_plus(),
         name="phantom",
