@@ -24,7 +24,7 @@ demo: setup
 	CTSEARCH_HOME=$(DEMO_HOME)/home $(BIN)/ctsearch db stop
 
 # Search, bulk load and evaluation beside the bare engines, in a temporary home; docs/benchmarks.md explains.
-# Sizes: make bench BENCH_ROWS="47149 500000" (half a million takes half an hour on two cores).
+# Sizes: make bench BENCH_ROWS="47149 500000" (half a million takes twenty minutes more on two idle cores).
 bench: setup
 	$(BIN)/python -m tests.benchmarks --rows $(BENCH_ROWS) --json build/benchmarks.json $(BENCH_OPTIONS)
 
