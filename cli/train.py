@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import train_supervised
+from cli.phantom_figures import phantom_figures
 from cli.training_options import OutOption, RunOption, TrainingOptions, say_written, with_training_options
 
 
@@ -44,6 +45,7 @@ app = typer.Typer(help="Train models.", no_args_is_help=True, rich_markup_mode=N
 app.command("vocabfine")(train_supervised.vocabfine)
 app.command("classfine")(train_supervised.classfine)
 app.command("ct-net")(train_supervised.ct_net)
+app.command("phantom-figures")(phantom_figures)
 
 
 @app.callback()
@@ -137,29 +139,3 @@ def report_labels(
             told=lambda done: progress.update(done=done, total=total, failed=0, step="fitting"),
         )
     typer.echo(f"wrote {card.directory} ({card.digest[:12]}), {card.source}")
-
-
-@app.command("phantom-figures")
-def phantom_figures(
-    encoder: Annotated[str, typer.Option(help="A built-in encoder or a model's directory.")] = "phantom-tiny",
-    scans: Annotated[int, typer.Option(min=20, help="Scans of each cohort.")] = 200,
-    seed: Annotated[list[int] | None, typer.Option(help="Of a cohort; may be given again.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document and nothing else.")] = False,
-) -> None:
-    """Print how an encoder finds phantoms that it has not seen. These are never clinical figures."""
-    import json
-    from dataclasses import asdict
-
-    from encoders.encoder import load_encoder
-    from training.phantom_evaluation import encode_cohort, mean_figures, score_cohort
-
-    loaded = load_encoder(encoder)
-    seeds = seed or [101, 102, 103]
-    cohorts = [encode_cohort(loaded, scans, number) for number in seeds]
-    figures = asdict(mean_figures([score_cohort(cohort) for cohort in cohorts]))
-    if as_json:
-        typer.echo(json.dumps({"phantoms_only": True, "scans": scans, "seeds": seeds, "figures": figures}))
-        return
-    typer.echo(f"{encoder} on {scans} phantom scans each of seeds {', '.join(map(str, seeds))}; not clinical")
-    for name, value in figures.items():
-        typer.echo(f"{name:<22}{value:.3f}")

@@ -17,11 +17,12 @@ def label_iou(query_QC: Flags, gallery_GC: Flags) -> NDArray[np.float64]:
 
 def label_overlap_at_k(
     similarity_NN: Scores, labels_NC: Flags, study_N: NDArray[np.generic], k: int
-) -> float:
-    """Mean label IoU of each volume's k most similar ones.
+) -> NDArray[np.float64]:
+    """Mean label IoU of each volume's k most similar ones, (N,).
 
     The queries are all volumes; the gallery is the volumes with at least one label, without those of the
-    query's own study. Where fewer than k are left, all count.
+    query's own study. Where fewer than k are left, all count: then it is what a retriever that knows nothing
+    has on average.
 
     Args:
         similarity_NN: row is the query; higher is nearer.
@@ -31,14 +32,7 @@ def label_overlap_at_k(
     """
     iou = label_iou(labels_NC, labels_NC)
     kept = _gallery(labels_NC, study_N)
-    return float(np.mean([_top(similarity_NN[q], kept[q], iou[q], k) for q in range(len(labels_NC))]))
-
-
-def label_overlap_at_random(labels_NC: Flags, study_N: NDArray[np.generic]) -> float:
-    """What `label_overlap_at_k` is on average for a retriever that knows nothing, whatever k is."""
-    iou = label_iou(labels_NC, labels_NC)
-    kept = _gallery(labels_NC, study_N)
-    return float(np.mean([iou[q][kept[q]].mean() if kept[q].any() else 0.0 for q in range(len(labels_NC))]))
+    return np.array([_top(similarity_NN[q], kept[q], iou[q], k) for q in range(len(labels_NC))])
 
 
 def _gallery(labels_NC: Flags, study_N: NDArray[np.generic]) -> Flags:
@@ -57,7 +51,14 @@ def _top(similarity: Scores, kept: Flags, value: Scores, k: int) -> float:
 def recall_at_k(
     similarity_QN: Scores, query_study_Q: NDArray[np.generic], study_N: NDArray[np.generic], k: int
 ) -> float:
-    """Share of the queries whose own study is among the k best of all studies.
+    """Share of the queries whose own study is among the k best of all studies; see `studies_before`."""
+    return float((studies_before(similarity_QN, query_study_Q, study_N) < k).mean())
+
+
+def studies_before(
+    similarity_QN: Scores, query_study_Q: NDArray[np.generic], study_N: NDArray[np.generic]
+) -> NDArray[np.int64]:
+    """How many studies come before the query's own, (Q,).
 
     A study counts as its most similar volume. Ties count against the retriever.
 
@@ -65,7 +66,6 @@ def recall_at_k(
         similarity_QN: of every query with every volume.
         query_study_Q: the study that each query belongs to.
         study_N: the study that each volume belongs to.
-        k: how many studies count.
     """
     studies, member = np.unique(study_N, return_inverse=True)
     best = np.full((len(similarity_QN), len(studies)), -np.inf)
@@ -73,8 +73,8 @@ def recall_at_k(
         np.maximum(best[:, study], similarity_QN[:, volume], out=best[:, study])
     column = np.searchsorted(studies, query_study_Q)
     own = best[np.arange(len(best)), column]
-    before = (best >= own[:, None]).sum(1) - 1
-    return float((before < k).mean())
+    before: NDArray[np.int64] = (best >= own[:, None]).sum(1) - 1
+    return before
 
 
 def auroc(score_N: Scores, present_N: Flags) -> float:

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from typing import Literal
@@ -105,7 +106,6 @@ def read_examples(
     share: float = 1.0,
     one_per_patient: bool = False,
     needs: Literal["report", "labels"] = "report",
-    seed: int = 0,
 ) -> tuple[Example, ...]:
     """Read the volumes of a source that something is known of; how many there are is logged.
 
@@ -114,9 +114,8 @@ def read_examples(
         sections: of the report; where only one is asked for and it is empty, the volume is left out.
         share: of the patients, from 0 to 1; which ones, their names alone decide, and a smaller share is part
             of a larger one.
-        one_per_patient: one volume of each patient, chosen by the seed, in place of all.
+        one_per_patient: one volume of each patient, which one its name decides, in place of all.
         needs: what a volume must have.
-        seed: see above.
 
     Raises:
         DatasetError: nothing is left.
@@ -131,7 +130,7 @@ def read_examples(
         found += _examples_of(case, sections, needs)
     kept = _share_of(found, share)
     if one_per_patient:
-        kept = _one_per_patient(kept, seed)
+        kept = _one_per_patient(kept)
     _log.info(
         "%d of %d volumes are learnt from; %d have no file or no %s, %d entries cannot be read",
         *(len(kept), volumes, volumes - len(found), needs, unreadable),
@@ -173,17 +172,21 @@ def _sections_of(report: Report, sections: Sections) -> ReportSections:
 
 
 def _share_of(examples: Sequence[Example], share: float) -> list[Example]:
-    patients = sorted({one.patient for one in examples}, key=lambda p: hashlib.sha256(p.encode()).digest())
+    patients = sorted({one.patient for one in examples}, key=_digest)
     chosen = frozenset(patients[: round(share * len(patients))])
     return [one for one in examples if one.patient in chosen]
 
 
-def _one_per_patient(examples: Sequence[Example], seed: int) -> list[Example]:
+def _one_per_patient(examples: Sequence[Example]) -> list[Example]:
     chosen = []
-    for number, (_, group) in enumerate(groupby(examples, key=lambda one: one.patient)):
+    for patient, group in groupby(examples, key=lambda one: one.patient):
         of_patient = list(group)
-        chosen.append(of_patient[int(np.random.default_rng([seed, number]).integers(len(of_patient)))])
+        chosen.append(of_patient[int.from_bytes(_digest(patient)[:8]) % len(of_patient)])
     return chosen
+
+
+def _digest(patient: str) -> bytes:
+    return hashlib.sha256(patient.encode()).digest()
 
 
 @dataclass(frozen=True)
@@ -235,5 +238,10 @@ class PairExamples:
 def _statements(example: Example) -> tuple[Statement, ...]:
     """The sentences of a report; of a phantom's it is known what they say."""
     if example.file.kind == "phantom":
-        return write_report(find_scan(example.file.uri)[0].scan).statements
+        return _phantom_statements(example.file.uri)
     return report_statements(example.report)
+
+
+@lru_cache(maxsize=1 << 15)
+def _phantom_statements(uri: str) -> tuple[Statement, ...]:
+    return write_report(find_scan(uri)[0].scan).statements

@@ -89,7 +89,6 @@ def data_of(
         share=run.data_share,
         one_per_patient=run.one_per_patient,
         needs=needs,
-        seed=run.seed,
     )
     for warning in source.warnings:
         _log.info("%s", warning)

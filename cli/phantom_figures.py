@@ -1,0 +1,131 @@
+"""`ctsearch train phantom-figures`: how encoders find phantoms that they have not seen."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from training.phantom_cohorts import Cohort
+    from training.phantom_figures import Figure, Judged
+
+Row = tuple[str, list["Figure"]]
+_REFERENCES = {
+    "chance": "judge_chance",
+    "sees nuisance alone": "judge_nuisance",
+    "knows the labels": "judge_labels",
+}  # functions of training.phantom_figures, which takes seconds to import
+
+
+def phantom_figures(
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(help="A built-in encoder or a model's directory; repeat for the mean of several."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="An encoder that they are compared with, on the same patients; may be repeated."),
+    ] = None,
+    scans: Annotated[int, typer.Option(min=20, help="Scans of each cohort.")] = 200,
+    seed: Annotated[list[int] | None, typer.Option(help="Of a cohort; may be given again.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of preprocessed volumes; default: in CTSEARCH_HOME.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document and nothing else.")] = False,
+) -> None:
+    """Print how encoders find phantoms that they have not seen. These are never clinical figures."""
+    from retrieval.database_address import home
+    from training import phantom_figures as figures
+    from training.phantom_cohorts import phantoms_unseen
+
+    names, others, seeds = encoder or ["phantom-tiny"], against or [], seed or [101, 102, 103]
+    cohorts = [phantoms_unseen(scans, number) for number in seeds]
+    by_name = {name: _judged(name, cohorts, cache or home() / "volumes") for name in [*names, *others]}
+    ours, theirs = [by_name[name] for name in names], [by_name[name] for name in others]
+    rows: list[Row] = [
+        (name, figures.figures_of([[getattr(figures, judge)(cohort) for cohort in cohorts]]))
+        for name, judge in _REFERENCES.items()
+    ]
+    rows += [(name, figures.figures_of([runs])) for name, runs in by_name.items()]
+    if len(ours) > 1:
+        rows.append((f"mean of the first {len(ours)}", figures.figures_of(ours)))
+    if len(theirs) > 1:
+        rows.append((f"mean of the last {len(theirs)}", figures.figures_of(theirs)))
+    if theirs:
+        rows.append(("difference", figures.difference_of(ours, theirs)))
+    findings = figures.areas_by_finding(ours)
+    if as_json:
+        typer.echo(json.dumps(_document(rows, findings, scans, seeds)))
+        return
+    cohort_names = ", ".join(map(str, seeds))
+    typer.echo(f"{scans} phantom scans each of seeds {cohort_names}: drawn, not patients; not clinical\n")
+    _print_rows(rows)
+    _print_findings(findings)
+
+
+def _judged(name: str, cohorts: "Sequence[Cohort]", cache: Path) -> "list[Judged]":
+    from encoders.encoder import load_encoder
+    from training.phantom_cohorts import encode_cohort
+    from training.phantom_figures import judge
+
+    loaded = load_encoder(name)
+    return [judge(cohort, encode_cohort(loaded, cohort, cache)) for cohort in cohorts]
+
+
+def _print_rows(rows: Sequence[Row]) -> None:
+    """A line a retriever; its overlap also as a multiple of chance and a share of what labels find."""
+    known = dict(rows)
+    chance, labels = known["chance"][2].value, known["knows the labels"][2].value
+    typer.echo(f"{'':<26}   R@5   R@10  overlap@10  x chance  of labels  AUROC")
+    for name, row in rows:
+        recall_5, recall_10, overlap, area = (_shown(figure.value) for figure in row)
+        shares = ("", "") if name == "difference" else (row[2].value / chance, row[2].value / labels)
+        times, share = (f"{each:.2f}" if each != "" else "" for each in shares)
+        typer.echo(
+            f"{_short(name):<26}{recall_5:>6}{recall_10:>7}{overlap:>12}{times:>10}{share:>11}{area:>7}"
+        )
+        if name not in _REFERENCES:
+            low, high = ([_shown(getattr(figure, end)) for figure in row] for end in ("low", "high"))
+            for what, ends in (("  95 % interval, from", low), ("  to", high)):
+                typer.echo(f"{what:<26}{ends[0]:>6}{ends[1]:>7}{ends[2]:>12}{'':>21}{ends[3]:>7}")
+
+
+def _print_findings(findings: dict[str, float]) -> None:
+    typer.echo("\nZero-shot AUROC by finding")
+    for name, area in sorted(findings.items(), key=lambda item: item[1]):
+        typer.echo(f"{name:<40}{_shown(area):>6}")
+
+
+def _document(
+    rows: Sequence[Row], findings: dict[str, float], scans: int, seeds: Sequence[int]
+) -> dict[str, Any]:
+    from training.phantom_figures import FIGURES
+
+    return {
+        "phantoms_only": True,
+        "scans": scans,
+        "seeds": seeds,
+        "figures": {
+            name: {
+                figure: None if math.isnan(value.value) else asdict(value)
+                for figure, value in zip(FIGURES, row, strict=True)
+            }
+            for name, row in rows
+        },
+        "zero_shot_auroc_by_finding": {
+            name: None if math.isnan(area) else area for name, area in findings.items()
+        },
+    }
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 25 else f"…{name[-24:]}"
+
+
+def _shown(value: float) -> str:
+    """As in the tables: three decimals, without the zero before the point; a dash for what is not defined."""
+    return "–" if math.isnan(value) else f"{value:.3f}".replace("0.", ".", 1)
