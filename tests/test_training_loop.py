@@ -156,6 +156,15 @@ def test_more_than_one_per_cent_missing_stops_the_run(tmp_path: Path) -> None:
         fit_line(tmp_path, line_run(), points=Points(frozenset({7, 50, 150})))
 
 
+@pytest.mark.slow  # starts processes
+def test_what_two_processes_miss_counts_together_and_stops_both(tmp_path: Path) -> None:
+    """Neither misses more than 1 % by itself at first; the one that reads nothing bad stops too."""
+    said = finish_all(together(2, "tests.small_training", tmp_path))
+    for words in said:
+        assert "stopped: 3 of 200 volumes cannot be read, more than 1%" in words
+    assert (tmp_path / MISSING_FILE).read_text().count("is torn") == 3
+
+
 def test_a_log_line_says_how_it_goes_and_tensorboard_reads_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
