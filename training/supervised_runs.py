@@ -12,7 +12,7 @@ from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.finding_losses import VocabFineLoss
 from training.runs import VolumeRun
 
-_PHANTOMS = f"2000:{TRAINING_SEEDS.start + 2}"  # others than those phantom-tiny learnt from
+_PHANTOMS = f"12000:{TRAINING_SEEDS.start}"  # those of the contrastive run, which are drawn already
 VocabFineWeights = Literal["all", "projections", "lora"]
 ClassFineWeights = Literal["all", "head"]
 
@@ -89,14 +89,14 @@ def published_vocabfine() -> VocabFineRun:
 
 
 def phantom_vocabfine() -> VocabFineRun:
-    """VocabFine of phantom-tiny, in minutes on one core."""
+    """VocabFine of a CT-CLIP of phantoms, in minutes on one core."""
     return VocabFineRun(
         name="phantom",
         init="phantom-tiny",
         data=_PHANTOMS,
         one_per_patient=True,
         farthest_shift=1,
-        epochs=4,
+        epochs=1,
         batch_size=16,
         peak_rate=3e-4,
         warm_up=50,
@@ -121,14 +121,14 @@ def published_classfine() -> ClassFineRun:
 
 
 def phantom_classfine() -> ClassFineRun:
-    """ClassFine of phantom-tiny, in minutes on one core."""
+    """ClassFine of a CT-CLIP of phantoms, in minutes on one core."""
     return ClassFineRun(
         name="phantom",
         init="phantom-tiny",
         data=_PHANTOMS,
         one_per_patient=True,
         farthest_shift=1,
-        epochs=4,
+        epochs=1,
         batch_size=16,
         peak_rate=1e-3,
         warm_up=50,
@@ -172,7 +172,7 @@ def phantom_ct_net() -> CtNetRun:
             reduced_width=256,
             dropout=0.1,
         ),
-        epochs=4,
+        epochs=1,
         batch_size=16,
         peak_rate=1e-3,
         warm_up=20,
