@@ -164,7 +164,7 @@ FINDINGS = "A nodule of 6 mm is seen. No pleural effusion."
         ("[" * 100_000, "no JSON"),
         ("[]", "not of the schema: the whole: model_type"),
         ('{"pairs": []}', "not of the schema: pairs: too_short"),
-        (pairs(("What is in the lung?", 7)), "not of the schema: pairs.answer: string_type"),  # type: ignore[arg-type]
+        (pairs(("What is in the lung?", 7)), "not of the schema: pairs.answer: string_type"),
         (GOOD.replace('"answer"', '"reply"', 1), "not of the schema: pairs.answer: missing"),
         (GOOD[:-1] + ', "note": "x"}', "not of the schema: note: extra_forbidden"),
         (GOOD.replace("There is no", "The report says no"), "speaks of its source"),
@@ -198,8 +198,10 @@ def test_conversations_descriptions_and_free_responses_come_from_the_server(
     out = tmp_path / "set.json"
     with chat_server(answer) as server:
         use(server, monkeypatch)
-        ended = ctsearch("chat-data", one_scan(tmp_path, FINDINGS), "--format", "ct-rate", "--out", out,
-                         "--kind", "description", "--kind", "conversation", "--kind", "free-response")  # fmt: skip
+        kinds = ("--kind", "description", "--kind", "conversation", "--kind", "free-response")
+        ended = ctsearch(
+            "chat-data", one_scan(tmp_path, FINDINGS), "--format", "ct-rate", "--out", out, *kinds
+        )
         planted = server.asked[0]["messages"][1]["content"]
     assert ended.code == 0, ended.err
     assert "leave this machine" not in ended.err  # a loopback address

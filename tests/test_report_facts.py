@@ -141,7 +141,8 @@ def test_what_phantoms_were_drawn_with_agrees_with_what_their_reports_say_for_ce
 
 def test_presence_agrees_with_800_manually_labelled_reports() -> None:
     """Much of what is left is the annotation's own: docs/chat-data.md."""
-    agreed, asked = Counter(), Counter()
+    agreed: Counter[str] = Counter()
+    asked: Counter[str] = Counter()
     with shared_file("ct_rate/annotated_reports_800.csv").open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream):
             facts = facts_of(row["report_text"])
