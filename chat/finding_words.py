@@ -11,9 +11,11 @@ from encoders.statements import statements, stem, stems
 from encoders.wordings import EIGHTEEN
 
 _BARRED: Mapping[str, str] = {  # where one of these stands too, the words may mean something else
+    "Medical material": "draining compression adrenal",
     "Arterial wall calcification": "coronary lad rca cx circumflex anterior",
-    "Cardiomegaly": "mass contour",
-    "Lung nodule": "hypodense gland excluded thyroid",
+    "Cardiomegaly": "mass contour atrium",
+    "Lung nodule": "hypodense gland excluded thyroid mediastinum mediastinal mesenteric node omental",
+    "Pulmonary fibrotic sequela": "fracture postoperative kidney operation humeral rib",
 }
 _NEAR = 6  # other words that may stand between those of a wording
 

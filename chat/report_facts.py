@@ -37,6 +37,10 @@ _PARTLY = re.compile(  # what follows is said of some only, of another time, or 
     r"|preserved|open|unremarkable)\b",
     re.IGNORECASE,
 )
+_OF_THE_PAST = re.compile(  # what is affirmed may have been there then
+    r"\b(?:previous\w*|prior|old|earlier|disappear\w*|removed|regress\w*|resol\w*|cannot be made)\b",
+    re.IGNORECASE,
+)
 _SEPARATOR = re.compile(r"[,;:()]|\b(?:and|with|also|including|accompanied|causing)\b", re.IGNORECASE)
 _SAYS_NOTHING = re.compile(
     r"(?:there|is|are|was|were|been|has|have|observed|seen|present|detected|noted|found|located|in|at|on|of|the"
@@ -84,7 +88,8 @@ def read_facts(report: Report, known: Mapping[str, bool] | None = None) -> Repor
     labels = known or {}
     affirmed, hedged, denied, hinted = Said(), Said(), Said(), Said()
     for sentence in sentences:
-        affirmed.add(narrow(), stemmed(sentence.said.affirmed))
+        if not _OF_THE_PAST.search(sentence.text):
+            affirmed.add(narrow(), stemmed(sentence.said.affirmed))
         hedged.add(narrow(), stemmed(sentence.said.hedged))
         denied.add(narrow(), stemmed(sentence.said.denied))
         hinted.add(wide(), stemmed(sentence.said.affirmed))

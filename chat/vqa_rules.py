@@ -5,6 +5,7 @@ questions do not change with the studies around it.
 """
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from encoders.reports import EMPTY_SECTION
 from retrieval.cases import Case, Report
 
 _LETTERS = "ABCD"
-_ASKED_AS = {"Medical material": "medical material"}
+_WHOLE_LUNG = re.compile(r"(?:the )?(?:right|left|both|bilateral) lungs?(?: parenchyma)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ def _given(section: str) -> str:
 
 
 def _asked_as(finding: str) -> str:
-    return _ASKED_AS.get(finding, finding[0].lower() + finding[1:])
+    return finding[0].lower() + finding[1:]
 
 
 def _sentence(text: str) -> str:
@@ -107,11 +108,12 @@ def _placed(facts: ReportFacts) -> dict[str, list[Located]]:
 
 
 def _different(told: Sequence[Located]) -> list[str]:
-    """Places in the report's order; of two that mean the same lobes the first, which is mostly the fuller."""
+    """Places in the report's order, each once; "both lungs" says nothing beside the lobes that were named."""
     kept: dict[object, str] = {}
     for one in told:
         kept.setdefault(one.lobes or one.place.lower(), one.place)
-    return list(dict.fromkeys(kept.values()))
+    narrower = [place for place in kept.values() if not _WHOLE_LUNG.fullmatch(place)]
+    return list(dict.fromkeys(narrower or kept.values()))
 
 
 def _abnormality(
