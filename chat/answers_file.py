@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chat.backends import Mode
+from chat.vqa import plain, read_entries
 from encoders.errors import DatasetError
 from retrieval.datasets.ct_rate import ct_rate_name
 
 TASKS: tuple[Mode, ...] = get_args(Mode)
 _KEYS = ("id", "task", "question", "reference", "answer")
-_OF_A_SET = re.compile(r"_[a-z][a-z-]*(?:_\d+)+$")  # what `chat-data` writes behind a study
+_OF_A_SET = re.compile(r"_[a-z][a-z-]*(?:_\d+)+(?:_turn_\d+)?$")  # what `chat-data` writes behind a study
 _NEEDED = f"each answer needs {', '.join(_KEYS[:-1])} and {_KEYS[-1]}, as text"
 
 
@@ -32,8 +33,11 @@ class Answered:
     patient: str  # whose scan; answers of one patient are resampled together
 
 
-def read_answers(path: Path) -> tuple[Answered, ...]:
+def read_answers(path: Path, questions: Path | None = None) -> tuple[Answered, ...]:
     """Read a JSON list, or a JSON object a line, of {id, task, question, reference, answer}.
+
+    With the set of `ctsearch chat-data` that was asked, {id, answer} will do. A conversation's questions go
+    by the id of the conversation, "_turn_" and their number.
 
     `patient` may stand there too; else an id that begins with a study of CT-RATE tells it, else what stands
     before "_KIND_NUMBER" of an id of `ctsearch chat-data`, else every answer is a patient of its own.
@@ -41,7 +45,8 @@ def read_answers(path: Path) -> tuple[Answered, ...]:
     Raises:
         DatasetError: it cannot be read, lacks a key, names an id twice or a task that is none.
     """
-    answers = tuple(_answered(path, number, row) for number, row in enumerate(_rows(path), start=1))
+    asked = {} if questions is None else _asked(questions)
+    answers = tuple(_answered(path, number, row, asked) for number, row in enumerate(_rows(path), start=1))
     if not answers:
         raise DatasetError(f"{path} holds no answers: {_NEEDED}")
     ids = [one.id for one in answers]
@@ -94,7 +99,24 @@ def _lines(text: str) -> list[Any]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def _answered(path: Path, number: int, row: object) -> Answered:
+def _asked(path: Path) -> dict[str, dict[str, str]]:
+    """Return what a set asks: task, question and reference of each id."""
+    found: dict[str, dict[str, str]] = {}
+    for entry in read_entries(path):
+        turns = entry["conversations"]
+        pairs = list(zip(turns[::2], turns[1::2], strict=False))
+        for number, (human, gpt) in enumerate(pairs, start=1):
+            asked = str(human.get("value", ""))
+            task = next((one for one in TASKS if f"<{one}>" in asked), "long_answer")
+            name = str(entry.get("id")) + (f"_turn_{number}" if len(pairs) > 1 else "")
+            question = plain(asked).strip()
+            found[name] = {"task": task, "question": question, "reference": str(gpt.get("value", ""))}
+    return found
+
+
+def _answered(path: Path, number: int, row: object, asked: Mapping[str, Mapping[str, str]]) -> Answered:
+    if isinstance(row, dict):
+        row = {**asked.get(str(row.get("id")), {}), **row}
     if not isinstance(row, dict) or not all(isinstance(row.get(key), str) for key in _KEYS):
         raise DatasetError(f"{path}: answer {number} lacks a key or has one that is no text: {_NEEDED}")
     task = row["task"].strip("<>")

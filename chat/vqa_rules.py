@@ -169,5 +169,5 @@ def _options(
 
 def _report(report: Report, rng: random.Random) -> Iterator[tuple[str, str]]:
     sections = (("Findings", report.findings), ("Impression", report.impression))
-    text = "\n".join(f"{name}: {section}" for name, section in sections if section)
+    text = " ".join(f"{name}: {' '.join(section.split())}" for name, section in sections if section)
     yield rng.choice(vqa_pools.REPORT), text

@@ -19,6 +19,10 @@ def chat(
             metavar="JSON", help="A list, or a line each, of id, task, question, reference, answer."
         ),
     ],
+    questions: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="The set of chat-data that was asked: answers need id and answer."),
+    ] = None,
     without_volume: Annotated[
         Path | None,
         typer.Option(metavar="JSON", help="Answers to the same questions, asked without the volume."),
@@ -57,8 +61,8 @@ def chat(
         permutations=permutations,
         seed=seed,
     )
-    answered = read_answers(answers)
-    blind = None if without_volume is None else read_answers(without_volume)
+    answered = read_answers(answers, questions)
+    blind = None if without_volume is None else read_answers(without_volume, questions)
     if options.judge is not None and options.judge.server.settings.leaves_machine:
         address = options.judge.server.settings.address
         typer.echo(f"questions and answers are sent to {address}: they leave this machine", err=True)

@@ -126,7 +126,7 @@ def test_answers_follow_from_the_report_as_worked_by_hand(ctsearch: Command, tmp
     assert by_kind["disorder"] == "Pneumonia."
     assert by_kind["choice"][4:] in ("lung nodule", "right middle lobe")
     assert by_kind["report"].startswith("Findings: A nodule is seen")
-    assert by_kind["report"].endswith("\nImpression: Findings consistent with pneumonia.")
+    assert by_kind["report"].endswith(" Impression: Findings consistent with pneumonia.")
     assert "<image>" not in by_kind["report"]
 
 

@@ -15,6 +15,7 @@ from chat.answer_floors import ALL_NORMAL, anothers_answers, constant_answer
 from chat.answers_file import Answered, read_answers
 from chat.clinical import by_finding, clinical_measures
 from chat.measures import difference_interval, interval, mean_of, swap_p
+from chat.vqa import Entry, write_entries
 from encoders.abnormalities import ABNORMALITIES
 from encoders.label_rules import RuleLabels
 from tests.chat_server import Request, chat_server, saying
@@ -208,6 +209,21 @@ def test_patients_are_told_by_ct_rates_names_and_by_ids_of_chat_data(tmp_path: P
     names = ("valid_1_a_free-response_2", "phantom_7_3_b_presence_1", "x7", "q_article_2_1")
     answers = read_answers(write(tmp_path / "a.json", [row(name, "x", "y") for name in names], lines=False))
     assert [one.patient for one in answers] == ["valid_1", "phantom_7_3_b", "x7", "q"]
+
+
+def test_with_the_set_that_was_asked_answers_need_an_id_and_nothing_else(tmp_path: Path) -> None:
+    entry = Entry(id="valid_1_a_conversation_1", kind="conversation", image="valid_1_a_1",
+                  turns=(("Is it?", "It is."), ("Where?", "Left.")))  # fmt: skip
+    choice = Entry(
+        id="valid_2_a_choice_1", kind="choice", image="valid_2_a_1", turns=(("Q\n(A) x", "(A) x"),)
+    )
+    write_entries(tmp_path / "set.json", [entry, choice])
+    given = {"valid_2_a_choice_1": "(A) x", "valid_1_a_conversation_1_turn_2": "Right."}
+    answers = write(tmp_path / "a.jsonl", [{"id": name, "answer": text} for name, text in given.items()])
+    first, second = read_answers(answers, tmp_path / "set.json")
+    assert (first.task, first.question, first.reference) == ("multiple_choice", "Q\n(A) x", "(A) x")
+    assert (second.task, second.question, second.reference) == ("long_answer", "Where?", "Left.")
+    assert second.patient == "valid_1"
 
 
 def test_every_figure_stands_beside_its_floor_and_its_interval(ctsearch: Command, tmp_path: Path) -> None:
