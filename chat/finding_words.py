@@ -15,6 +15,7 @@ _BARRED: Mapping[str, str] = {  # where one of these stands too, the words may m
     "Arterial wall calcification": "coronary lad rca cx circumflex anterior",
     "Cardiomegaly": "mass contour atrium",
     "Lung nodule": "hypodense gland excluded thyroid mediastinum mediastinal mesenteric node omental",
+    "Interlobular septal thickening": "intralobular",
     "Pulmonary fibrotic sequela": "fracture postoperative kidney operation humeral rib",
 }
 _NEAR = 6  # other words that may stand between those of a wording
