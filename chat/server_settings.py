@@ -1,6 +1,7 @@
 """Which OpenAI-compatible server is asked, from settings; none is asked unless somebody named one."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -10,6 +11,9 @@ from encoders.errors import ConfigError
 
 ADDRESS, MODEL, KEY = "CTSEARCH_OPENAI_URL", "CTSEARCH_OPENAI_MODEL", "CTSEARCH_OPENAI_KEY"
 TIMEOUT = "CTSEARCH_OPENAI_TIMEOUT"
+
+_ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?(?:/[\w./~%-]*)?", re.ASCII)
+"""So plain that no two readers of addresses take it for different hosts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +42,18 @@ class ServerSettings:
             )
 
     def _check_address(self) -> None:
+        if "@" in self.address:
+            raise ConfigError(f"{ADDRESS} holds a user or a password: put the key into {KEY}")
         try:
-            parts = urlsplit(self.address)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            usable = _ADDRESS.fullmatch(self.address) and urlsplit(self.address).port != 0
         except ValueError:  # a port that is none
-            usable, parts = False, urlsplit("")
+            usable = False
         if not usable:
             raise ConfigError(
                 f"{ADDRESS} is no address of a chat server: write it as http://127.0.0.1:8000/v1"
             )
-        if parts.username or parts.password:
-            raise ConfigError(f"{ADDRESS} holds a user or a password: put the key into {KEY}")
+        if self.key is not None and not re.fullmatch(r"[!-~]+", self.key):
+            raise ConfigError(f"{KEY} holds blanks or signs that no key has: set it to the key alone")
 
     @property
     def leaves_machine(self) -> bool:
@@ -80,7 +85,7 @@ def server_settings(environment: Mapping[str, str] | None = None) -> ServerSetti
     return ServerSettings(
         address=found[ADDRESS].rstrip("/"),
         model=found.get(MODEL, ""),
-        key=found.get(KEY) or None,
+        key=(found.get(KEY) or "").strip() or None,
         timeout_s=_seconds(found.get(TIMEOUT) or "60"),
     )
 

@@ -1,13 +1,14 @@
 """A whole set of questions and answers: from cases and articles to one file; what is left out is counted."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chat.backends import BackendError
-from chat.vqa import Entry, RuleKind, ServerKind, read_entries, write_entries
+from chat.kept_entries import KeptEntries
+from chat.vqa import Entry, RuleKind, ServerKind, write_entries
 from chat.vqa_rules import RuleQuestions, one_report, rule_entries
 from retrieval.cases import Case, Unreadable
 from retrieval.datasets import Source
@@ -26,7 +27,7 @@ class SetRequest:
     articles: tuple[Path, ...] = ()  # files, or folders of them
     limit: int | None = None  # studies
     seed: int = 0
-    earlier: Path | None = None  # a set whose questions by the server are kept
+    go_on: bool = False  # keep what the server wrote for this set, and ask for the rest
 
     @property
     def needs_server(self) -> bool:
@@ -59,16 +60,21 @@ class SetSummary:
 class SetWriter:
     """Writes one set; the server and the articles are found before anything is read."""
 
-    def __init__(self, request: SetRequest) -> None:
+    def __init__(self, request: SetRequest, out: Path) -> None:
         """Get ready.
 
+        Args:
+            request: what the set is made of.
+            out: the file.
+
         Raises:
-            ConfigError: a server is needed and none is set, or its client is not installed.
+            ConfigError: a server is needed and none is set, or its client is not installed; or an earlier run
+                was ended and it is not said whether to go on.
             DatasetError: an article or the earlier set cannot be read.
         """
-        self._request = request
+        self._request, self._out = request, out
         self._summary = SetSummary()
-        self._kept: tuple[Entry, ...] = ()
+        self._kept: KeptEntries | None = None
         self._articles: tuple[Path, ...] = ()
         self._generated: Generated | None = None
         if request.needs_server:
@@ -81,13 +87,22 @@ class SetWriter:
             return None
         return self._generated.server.settings.address
 
-    def write(self, out: Path, source: Source | None, progress: IndexProgress) -> SetSummary:
+    def write(self, source: Source | None, progress: IndexProgress) -> SetSummary:
         """Write the set; what there is when the server is given up is written too.
 
         Raises:
             StorageError: the file cannot be written.
         """
-        write_entries(out, self._counted(source, progress))
+        whole = False
+        try:
+            entries: Iterable[Entry] = self._counted(source, progress)
+            if self._kept is not None:
+                entries = list(entries)  # hours of a server: no half-written set lies about meanwhile
+            write_entries(self._out, entries)
+            whole = True
+        finally:
+            if self._kept is not None:
+                self._kept.close(whole=whole)
         if self._generated is not None:
             self._summary.rejected = self._generated.rejected
         return self._summary
@@ -100,10 +115,8 @@ class SetWriter:
         from chat.vqa_generated import Generated, article_files  # pydantic comes with the client
 
         self._articles = article_files(self._request.articles)
-        if self._request.earlier is not None:
-            earlier = map(Entry.from_json, read_entries(self._request.earlier))
-            self._kept = tuple(entry for entry in earlier if entry is not None)
-        done = frozenset(entry.id.rpartition("_")[0] for entry in self._kept)
+        self._kept = KeptEntries(self._out, go_on=self._request.go_on)
+        done = frozenset(entry.id.rpartition("_")[0] for entry in self._kept.entries)
         self._generated = Generated(server, self._request.seed, done)
 
     def _counted(self, source: Source | None, progress: IndexProgress) -> Iterator[Entry]:
@@ -112,13 +125,14 @@ class SetWriter:
             yield entry
 
     def _entries(self, source: Source | None, progress: IndexProgress) -> Iterator[Entry]:
-        yield from self._kept
+        if self._kept is not None:
+            yield from self._kept.entries
         try:
             if source is not None:
                 yield from self._of_source(source, progress)
             if self._generated is not None:
                 for article in self._articles:
-                    yield from self._generated.of_article(article)
+                    yield from self._keeping(self._generated.of_article(article))
         except BackendError as error:
             self._summary.gave_up = str(error)
 
@@ -142,4 +156,10 @@ class SetWriter:
     def _of_case(self, case: Case) -> Iterator[Entry]:
         yield from rule_entries(case, RuleQuestions(kinds=self._request.by_rule, seed=self._request.seed))
         if self._generated is not None and self._request.by_server:
-            yield from self._generated.of_case(case, self._request.by_server)
+            yield from self._keeping(self._generated.of_case(case, self._request.by_server))
+
+    def _keeping(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            if self._kept is not None:
+                self._kept.add(entry)
+            yield entry

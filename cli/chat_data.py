@@ -43,7 +43,8 @@ def chat_data(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Studies to read at most.")] = None,
     go_on: Annotated[
-        bool, typer.Option("--go-on", help="Keep what JSON holds of the server, and ask for the rest.")
+        bool,
+        typer.Option("--go-on", help="Keep what the server wrote for JSON before, and ask for the rest."),
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of what is asked and how it is put.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
@@ -71,9 +72,9 @@ def chat_data(
         articles=tuple(articles or ()),
         limit=limit,
         seed=seed,
-        earlier=out if go_on and out.exists() else None,
+        go_on=go_on,
     )
-    writer = SetWriter(request)
+    writer = SetWriter(request, out)
     if writer.sends_to is not None:
         what = "reports" if request.by_server else "articles"
         typer.echo(f"{what} are sent to {writer.sends_to}: they leave this machine", err=True)
@@ -83,7 +84,7 @@ def chat_data(
         key = None if anonymous else make_key()
         opened = open_source(source, format=layout.value, tables=tables, anonymous=anonymous, key=key)
     with indexing_progress() as progress:
-        summary = writer.write(out, opened, progress)
+        summary = writer.write(opened, progress)
     for warning in () if opened is None else opened.warnings:
         typer.echo(f"warning: {warning}", err=True)
     _tell(summary, out, as_json=as_json)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from chat.report_facts import read_facts
 from encoders.abnormalities import ABNORMALITIES
 from retrieval.datasets import open_source
 from tests.chat_server import Listening, Request, chat_server, saying
-from tests.command import Command
+from tests.command import Command, start
 from tests.datasets import make_table
 
 TOKENS = {
@@ -265,6 +266,39 @@ def test_a_server_that_dies_leaves_what_was_made_and_go_on_asks_for_the_rest_alo
     after = json.loads(out.read_text(encoding="utf-8"))
     assert after[:2] == before
     assert len({entry["id"] for entry in after}) == 8
+
+
+def test_what_a_server_wrote_outlives_a_run_that_was_killed(
+    ctsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = saying(pairs(("What can be seen?", "Look at the scan."), ("Is that all of it?", "That is all.")))
+    out = tmp_path / "set.json"
+    command = ("chat-data", "6:7", "--kind", "conversation", "--out", out)
+    third = threading.Event()
+
+    def slow(request: Request) -> None:
+        if len(request.listening.asked) == 3:
+            third.set()
+            request.listening.over.wait(30)
+        good(request)
+
+    with chat_server(slow) as server:
+        use(server, monkeypatch)
+        running = start(*command)
+        assert third.wait(60)
+        running.kill()
+        running.communicate()
+    assert not out.exists()
+    ended = ctsearch(*command)
+    assert (ended.code, "keep it with --go-on, or delete it" in ended.err) == (2, True)
+    with (tmp_path / "set.json.part").open("a") as part:
+        part.write('{"id": "phantom_7_9')  # as a kill in the middle of a line leaves it
+    with chat_server(good) as server:
+        use(server, monkeypatch)
+        assert ctsearch(*command, "--go-on").code == 0
+        assert len(server.asked) == 4
+    assert len(json.loads(out.read_text(encoding="utf-8"))) == 6
+    assert sorted(path.name for path in tmp_path.iterdir() if "set.json" in path.name) == ["set.json"]
 
 
 def test_reports_that_leave_the_machine_are_announced(

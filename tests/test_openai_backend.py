@@ -246,6 +246,11 @@ def test_reports_leave_the_machine_unless_the_address_is_loopback(address: str, 
         ("localhost:8000", "m", "", "is no address"),
         ("http://h:99999/v1", "m", "", "is no address"),
         ("http://u:p@h/v1", "m", "", "put the key into"),
+        ("http://127.0.0.1\\@h/v1", "m", "", "put the key into"),
+        ("http://127.0.0.1\\h/v1", "m", "", "is no address"),
+        ("http://127.0.0.1 h/v1", "m", "", "is no address"),
+        ("http://127.0.0.1/v1?x=1", "m", "", "is no address"),
+        ("http://[::1/v1", "m", "", "is no address"),
         ("http://h/v1", "m", "x", "is no number of seconds"),
         ("http://h/v1", "m", "-1", "give positive times"),
         ("http://h/v1", "m", "nan", "give positive times"),
@@ -267,6 +272,19 @@ def test_the_key_is_sent_and_never_shown() -> None:
             list(OpenAiBackend(found).stream(ASKED))
     assert server.headers[0]["authorization"] == "Bearer s3cret"
     assert "s3cret" not in f"{found!r} {raised.value}"
+
+
+@pytest.mark.parametrize("key", ["two keys", "line\nend", "schlüssel"])
+def test_a_key_that_cannot_be_one_is_refused_without_being_shown(key: str) -> None:
+    settings = {
+        "CTSEARCH_OPENAI_URL": "http://h/v1",
+        "CTSEARCH_OPENAI_MODEL": "m",
+        "CTSEARCH_OPENAI_KEY": key,
+    }
+    with pytest.raises(ConfigError, match="holds blanks or signs") as raised:
+        server_settings(settings)
+    assert key not in str(raised.value)
+    assert server_settings({**settings, "CTSEARCH_OPENAI_KEY": "k\n"}).key == "k"  # of a file
 
 
 def test_without_the_client_the_command_that_installs_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
