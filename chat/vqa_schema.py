@@ -4,14 +4,11 @@ Whoever imports this file has a `chat.openai_server.ChatServer` already, and wit
 """
 
 import json
-import re
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 Shape = Literal["conversation", "description", "free-response", "article"]
-
-_FENCE = re.compile(r"^```(?:json)?\s*\n(.*)\n\s*```$", re.DOTALL)
 
 
 class RejectedAnswer(Exception):  # noqa: N818 - it is counted, and the work goes on
@@ -76,9 +73,9 @@ def example_of(shape: Shape) -> str:
 
 
 def _read(text: str, model: type[_Shaped]) -> _Shaped:
-    fenced = _FENCE.match(text.strip())
+    start, end = text.find("{"), text.rfind("}") + 1  # many models put words or a fence around it
     try:
-        return model.model_validate(json.loads(fenced[1] if fenced else text))
+        return model.model_validate(json.loads(text[start:end] if 0 <= start < end else text))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(part for part in first["loc"] if isinstance(part, str)) or "the whole"

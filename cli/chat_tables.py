@@ -77,10 +77,12 @@ def _print_findings(console: Console, of: Document) -> None:
 
 def _print_bands(console: Console, of: Document) -> None:
     bands, floor = of["judge"]["bands"], of["floor"]["judge"]["bands"]
-    shares = (
-        f"{band}: {number_text(share)} (floor {number_text(floor[band])})" for band, share in bands.items()
-    )
-    console.print(Text(f"{of['judge']['graded']:,} graded; {', '.join(shares)}"))
+    shares = [
+        f"{band}: {number_text(share)} (floor {number_text(floor[band]) or 'not graded'})"
+        for band, share in bands.items()
+        if share is not None
+    ]
+    console.print(Text(", ".join([f"{of['judge']['graded']:,} graded", *shares])))
 
 
 def _name(name: str) -> str:

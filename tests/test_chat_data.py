@@ -194,7 +194,9 @@ def test_conversations_descriptions_and_free_responses_come_from_the_server(
 
     def answer(request: Request) -> None:
         wants_description = '"description"' in request.body["messages"][0]["content"]
-        saying("<think>hm</think>```json\n", described if wants_description else GOOD, "\n```")(request)
+        saying(
+            "<think>{hm}</think>Here it is:\n```json\n", described if wants_description else GOOD, "\n```"
+        )(request)
 
     out = tmp_path / "set.json"
     with chat_server(answer) as server:
