@@ -75,7 +75,8 @@ class AttentionPool(nn.Module):
         return pooled
 
     def _in_heads(self, rows_BNE: Tensor) -> Tensor:
-        return rows_BNE.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split = (*rows_BNE.shape[:2], self.heads, rows_BNE.shape[2] // self.heads)
+        return rows_BNE.view(split).transpose(1, 2)
 
 
 class Projector(nn.Module):

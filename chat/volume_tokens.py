@@ -4,7 +4,7 @@ A volume of the published grid has 13,824 tokens of 512 numbers, 28 MB. Where th
 is kept is the row of each, 28 KB; where it has none, the tokens in half precision. A file is found by its
 content alone: the digest of the volume's bytes and of how they became Hounsfield units, the preprocessing and
 the encoder. A file's name or place says nothing, so another scan under an old name is another scan. Files are
-whole or not there and carry a checksum; a damaged one is made again, and the folder may be deleted at any time.
+whole or not there and carry a checksum; a damaged one is made again, and the folder may be deleted any time.
 """
 
 import hashlib

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from encoders.codebook import Codebook
 from encoders.config import VolumeGrid
 from encoders.ct_clip import CtClip
 from encoders.errors import ConfigError, ReportError, VolumeError
@@ -64,7 +65,7 @@ class ClipEncoder:
             VolumeError: the volume is not on the grid.
             ConfigError: the model has no codebook.
         """
-        self._check_codebook()
+        self._codebook()
         ids = [self._tokens(part)[1] for part in self._parts(volume_BCDHW)]
         return torch.cat([part.cpu() for part in ids if part is not None])
 
@@ -75,15 +76,14 @@ class ClipEncoder:
             ConfigError: the model has no codebook.
             VolumeError: an id is no row of it.
         """
-        self._check_codebook()
+        codebook = self._codebook()
         rows = as_tensor(ids).long()
         if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < self.codebook_size:
             raise VolumeError(
                 f"codebook ids reach from {int(rows.min())} to {int(rows.max())} where the model {self.name} "
                 f"has {self.codebook_size} rows; they are another model's"
             )
-        tokens: Tensor = self._model.volume_tower.codebook.rows[rows.to(self._device)].float().cpu()
-        return tokens
+        return codebook.rows[rows.to(self._device)].float().cpu()
 
     def encode_volumes(self, volume_BCDHW: Array) -> Tensor:
         """Return unit latents (B, L).
@@ -188,9 +188,11 @@ class ClipEncoder:
         tokens, ids = self._model.volume_tower(volume_BCDHW)
         return tokens, ids
 
-    def _check_codebook(self) -> None:
-        if not self.codebook_size:
+    def _codebook(self) -> Codebook:
+        codebook = self._model.volume_tower.codebook
+        if codebook is None:
             raise ConfigError(f"the model {self.name} has no codebook, so its tokens have no ids")
+        return codebook
 
     def _parts(self, volume_BCDHW: Array) -> Iterator[Tensor]:
         parts = volume_parts(volume_BCDHW, self.grid, self.name)
