@@ -27,6 +27,7 @@ from encoders.errors import StorageError
 from encoders.volumes import preprocessing_digest
 from retrieval.atomic_file import written_atomically
 from retrieval.cases import RescaleRule, VolumeFile
+from retrieval.database_address import home
 from retrieval.reading import file_sha256, read_volume, volume_content
 
 _HEADER = struct.Struct("<8s4sIIII")  # magic, kind, tokens, width, CRC-32 of what follows, its length
@@ -34,6 +35,15 @@ _MAGIC = b"CTSTOK01"
 _IDS, _HALVES = b"ids ", b"half"
 _MOST_IDS = 1 << 16  # of a codebook whose rows two bytes can name
 _log = logging.getLogger(__name__)
+
+
+def tokens_folder() -> Path:
+    """Return where tokens are kept unless another folder is given: beside the embedded database.
+
+    Raises:
+        StorageError: that folder cannot be made.
+    """
+    return home() / "tokens"
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,8 +97,11 @@ def test_a_merged_model_has_its_projector_among_its_weights(tmp_path: Path) -> N
     torch.testing.assert_close(logits(load_chat_model(folder, heads=2)), logits(whole))
 
 
-def test_our_layout_keeps_the_adapter_the_new_tokens_rows_and_what_no_file_tells(tmp_path: Path) -> None:
-    base = write_llm(tmp_path / "base", small_llm(rows=259))
+@pytest.mark.parametrize("tied", [False, True])
+def test_our_layout_keeps_adapter_rows_of_new_tokens_and_what_no_file_tells(
+    tmp_path: Path, tied: bool
+) -> None:
+    base = write_llm(tmp_path / "base", small_llm(rows=259, tie_word_embeddings=tied))
     tokenizer, llm = load_tokenizer(base), load_language_model(base)
     new = add_task_tokens(tokenizer)
     make_room(llm, len(tokenizer))
