@@ -10,11 +10,9 @@ whole or not there and carry a checksum; a damaged one is made again, and the fo
 import hashlib
 import logging
 import struct
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from zlib import crc32
 
 import numpy as np
@@ -27,7 +25,7 @@ from encoders.errors import StorageError
 from encoders.volumes import preprocessing_digest
 from retrieval.atomic_file import written_atomically
 from retrieval.cases import RescaleRule, VolumeFile
-from retrieval.database_address import home
+from retrieval.kept_tokens import folder_of
 from retrieval.reading import file_sha256, read_volume, volume_content
 
 _HEADER = struct.Struct("<8s4sIIII")  # magic, kind, tokens, width, CRC-32 of what follows, its length
@@ -35,15 +33,6 @@ _MAGIC = b"CTSTOK01"
 _IDS, _HALVES = b"ids ", b"half"
 _MOST_IDS = 1 << 16  # of a codebook whose rows two bytes can name
 _log = logging.getLogger(__name__)
-
-
-def tokens_folder() -> Path:
-    """Return where tokens are kept unless another folder is given: beside the embedded database.
-
-    Raises:
-        StorageError: that folder cannot be made.
-    """
-    return home() / "tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,33 +92,7 @@ class VolumeTokens:
         content = volume_content(file_sha256(file), file, self.rule)
         shown_to = f"{self.encoder.digest} {preprocessing_digest(self.encoder.grid)}"
         name = hashlib.sha256(shown_to.encode()).hexdigest()[:32]
-        return _folder_of(self.folder or Path(), content) / f"{name}.tokens"
-
-
-def forget_tokens(folder: Path, contents: Iterable[bytes]) -> None:
-    """Delete what is kept of volumes, of all encoders.
-
-    Args:
-        folder: of the kept tokens.
-        contents: of the volumes, as `retrieval.reading.volume_content` gives them.
-
-    Raises:
-        StorageError: it cannot be deleted.
-    """
-    for content in contents:
-        try:
-            rmtree(_folder_of(folder, content))
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise StorageError(
-                f"kept tokens in {folder} cannot be deleted ({error.strerror}): delete the folder"
-            ) from error
-
-
-def _folder_of(folder: Path, content: bytes) -> Path:
-    name = content.hex()
-    return folder / name[:2] / name
+        return folder_of(self.folder or Path(), content) / f"{name}.tokens"
 
 
 def _load(path: Path) -> NDArray[np.generic] | None:

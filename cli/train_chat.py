@@ -90,7 +90,7 @@ def chat_instruct(
 def _parts(
     base: Path | None, encoder: Path | None, conversations: Path | None, steps: int | None, *, kept: bool
 ) -> "ChatOptions":
-    from chat.volume_tokens import tokens_folder
+    from retrieval.kept_tokens import tokens_folder
     from training.train_chat import ChatOptions
 
     return ChatOptions(

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from chat.volume_tokens import VolumeTokens, forget_tokens
+from chat.volume_tokens import VolumeTokens
 from encoders.encoder import Encoder, load_encoder
 from encoders.errors import VolumeError
 from retrieval.cases import VolumeFile
+from retrieval.kept_tokens import forget_tokens
 from retrieval.reading import file_sha256, read_volume, volume_content
 from tests.synthetic_ct import chest_hu, write_nifti
 from tests.tiny_model import write_tiny_model
