@@ -53,7 +53,11 @@ def add_adapter(
     )
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        return get_peft_model(llm, config)
+        adapted = get_peft_model(llm, config)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()  # what learns is not halved with what is frozen
+    return adapted
 
 
 def adapter_tensors(adapted: "PeftModel", tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

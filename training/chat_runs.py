@@ -88,8 +88,9 @@ def phantom_align() -> ChatRun:
         peak_rate=1e-3,
         sections="impression",
         longest=256,
+        system="You read chest CTs.",
         log_every=5,
-        evaluate_every=0,
+        evaluate_every=1000,
         save_every=50,
     )
 
@@ -123,6 +124,7 @@ def phantom_instruct() -> ChatRun:
         sections="impression",
         longest=256,
         log_every=5,
+        evaluate_every=1000,
         save_every=50,
     )
 

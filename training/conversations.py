@@ -22,7 +22,7 @@ from training.examples import Example
 REPORT_REQUEST = "Please provide the radiology report for the following chest CT volume"
 _SPEAKERS = ("human", "gpt")
 _ENDINGS = (".nii.gz", ".nii", ".npz", ".nrrd")
-_QUESTIONS_A_FINDING = 2  # of those that are there, and as many of those that are not
+_FINDINGS_ASKED = 3  # of those that are there, and as many of those that are not
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +84,7 @@ def finding_conversations(examples: Sequence[Example], seed: int) -> tuple[Conve
     made = []
     for index, one in enumerate(examples):
         rng = np.random.default_rng([seed, index])
-        present = _some([name for name, there in one.labels.items() if there], _QUESTIONS_A_FINDING, rng)
+        present = _some([name for name, there in one.labels.items() if there], _FINDINGS_ASKED, rng)
         absent = [name for name, there in one.labels.items() if not there]
         names = [*present, *_some(absent, max(len(present), 1), rng)]
         turns = [
