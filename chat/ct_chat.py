@@ -10,7 +10,10 @@ from chat.conversation import IMAGE, Turn
 from chat.directory import load_chat_model
 from chat.evidence import Quote
 from chat.model import ChatModel
-from encoders.errors import ConfigError
+from chat.volume_tokens import VolumeTokens
+from encoders.encoder import load_encoder
+from encoders.errors import CheckpointError, ConfigError
+from retrieval.cases import RescaleRule
 
 ANSWER_TOKENS = 512
 _CITE = "Answer from these sentences of reports, and cite each as it stands in brackets."
@@ -27,10 +30,28 @@ class CtChat:
         """Wrap a model; `limit` is the most tokens of an answer."""
         self.model, self.limit = model, limit
 
-    @property
-    def encoder_digest(self) -> str:
-        """Of the encoder whose tokens it was trained on; empty where nobody says."""
-        return self.model.encoder_digest
+    def volume_tokens(
+        self, folder: Path | None, *, encoder: str | Path | None = None, rule: RescaleRule = "auto"
+    ) -> VolumeTokens:
+        """Return what reads the volumes that it is shown, through the encoder that it was trained on.
+
+        Args:
+            folder: where tokens are kept, as a rule `retrieval.kept_tokens.tokens_folder()`; None keeps none.
+            encoder: name or directory, where the model does not say.
+            rule: who is believed about Hounsfield units.
+
+        Raises:
+            CheckpointError: there is no such encoder, or it is another one.
+        """
+        named = encoder or self.model.encoder
+        if not named:
+            raise CheckpointError(f"{self.model.name} does not say through which encoder it sees: name it")
+        loaded = load_encoder(named, device=str(self.model.device))
+        if self.model.encoder_digest not in ("", loaded.digest):
+            raise CheckpointError(
+                f"{self.model.name} sees through another encoder than {named}; name the one it was trained on"
+            )
+        return VolumeTokens(folder, loaded, rule)
 
     def stream(self, asked: Asked) -> Iterator[str]:
         """Yield the answer in pieces.

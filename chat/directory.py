@@ -98,6 +98,7 @@ def load_chat_model(
         projector.to(device=home, dtype=dtype),
         system=card.system if card else "",
         name=directory.name,
+        encoder=card.encoder if card else "",
         encoder_digest=card.encoder_digest if card else "",
     )
 

@@ -80,7 +80,8 @@ class ChatModel(nn.Module):
     """A projector, a language model and how a conversation is written for it.
 
     Attributes:
-        encoder_digest: of the encoder whose tokens the projector was trained on; empty where nobody says.
+        encoder: name or directory of the encoder whose tokens the projector was trained on.
+        encoder_digest: of it; both are empty where nobody says.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class ChatModel(nn.Module):
         *,
         system: str = "",
         name: str = "ct-chat",
+        encoder: str = "",
         encoder_digest: str = "",
     ) -> None:
         """Join them.
@@ -102,7 +104,7 @@ class ChatModel(nn.Module):
         check_fit(llm, tokenizer, projector)
         self.llm, self.projector, self.tokenizer = llm, projector, tokenizer
         self.format = ChatFormat(tokenizer, projector.config.queries, system)
-        self.name, self.encoder_digest = name, encoder_digest
+        self.name, self.encoder, self.encoder_digest = name, encoder, encoder_digest
 
     @property
     def device(self) -> torch.device:

@@ -51,7 +51,9 @@ def small_llm(rows: int = 264, seed: int = 0, **changes) -> LlamaForCausalLM:
             **changes,
         }
     )
-    return LlamaForCausalLM(config).eval()
+    llm: LlamaForCausalLM = LlamaForCausalLM(config)
+    llm.eval()
+    return llm
 
 
 def small_projector(llm_dim: int = 16, seed: int = 0) -> Projector:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from chat.adapter import add_adapter
 from chat.conversation import ChatFormat, TokenisedChat, Turn, add_task_tokens, task_token_of
 from chat.decoding import greedy_ids, pieces_of
 from chat.model import ChatModel, batch_of
@@ -22,7 +24,7 @@ def written(chat: TokenisedChat, tokenizer) -> str:
 
 
 def learnt(chat: TokenisedChat, tokenizer) -> str:
-    return tokenizer.decode([int(label) for label in chat.labels_T if label != -100])
+    return str(tokenizer.decode([int(label) for label in chat.labels_T if label != -100]))
 
 
 def chats(model: ChatModel, *conversations: Sequence[Turn]) -> list[TokenisedChat]:
@@ -143,6 +145,37 @@ def test_an_answer_is_that_of_transformers_generate_with_and_without_the_cache()
         read = model.llm.get_input_embeddings()(torch.tensor([ours[:length]], dtype=torch.int64))
         logits = model.llm(inputs_embeds=torch.cat([embedded, read], 1)).logits[0, -1]
         assert int(logits.argmax()) == ours[length]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes"),
+    [
+        ("mistral", {"num_key_value_heads": 1, "sliding_window": 8}),
+        ("qwen2", {"num_key_value_heads": 1}),
+        ("gpt2", {}),
+        ("gpt_neox", {}),
+    ],
+)
+def test_other_language_models_answer_and_learn_as_well(kind: str, sizes: dict) -> None:
+    torch.manual_seed(0)
+    common = {"vocab_size": 264, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = AutoConfig.for_model(
+        kind, **common, **sizes, initializer_range=0.3, bos_token_id=256, eos_token_id=257, pad_token_id=258
+    )
+    model = ChatModel(AutoModelForCausalLM.from_config(config).eval(), small_tokenizer(), small_projector())
+    (chat,) = chats(model, [Turn("<image> what?")])
+    embedded = model.embedded(batch_of([chat], [volume(0)], WIDTH))
+    expected = model.llm.generate(
+        inputs_embeds=embedded,
+        attention_mask=torch.ones(1, len(chat), dtype=torch.int64),
+        max_new_tokens=12,
+        do_sample=False,
+    )[0].tolist()
+    assert list(greedy_ids(model.llm, embedded, stop=frozenset({257}), limit=len(expected))) == [
+        token for token in expected if token != 257
+    ]
+    adapted = add_adapter(model.llm, rank=2, alpha=4, new_tokens=[260])
+    assert sum("lora_A" in name for name, _ in adapted.named_parameters()) >= 8
 
 
 def test_the_stream_adds_up_to_the_text_stops_at_the_end_and_depends_on_the_volume() -> None:

@@ -12,14 +12,18 @@ from torch.nn.functional import cross_entropy
 from chat.adapter import add_adapter
 from chat.conversation import IMAGE, ChatFormat, Turn, add_task_tokens
 from chat.model import ChatModel, batch_of, make_room
+from chat.volume_tokens import VolumeTokens
+from encoders.encoder import load_encoder
 from encoders.errors import ConfigError, DatasetError
 from encoders.reports import ReportSections
 from retrieval.cases import VolumeFile
 from tests.small_chat import WIDTH, small_llm, small_projector, small_tokenizer, volume
-from training.chat_data import ChatCollation, ChatItem
+from tests.tiny_model import write_tiny_model
+from training.chat_data import ChatCollation, ChatItem, ConversationExamples
 from training.chat_runs import ChatRun, published_align, published_instruct, with_conversations
 from training.chat_tuning import ChatObjective
 from training.conversations import (
+    Conversation,
     finding_conversations,
     read_conversations,
     report_conversations,
@@ -206,3 +210,20 @@ def test_reports_and_findings_make_conversations_by_themselves() -> None:
     assert sorted(answers.values()) == ["No.", "Yes."]
     assert [IMAGE in turn.question for turn in findings.turns] == [True, False]
     assert finding_conversations([example("b")], seed=0) == ()
+
+
+def test_a_long_answer_is_learnt_from_its_start_and_a_question_that_leaves_no_room_is_no_example(
+    tmp_path: Path,
+) -> None:
+    form = ChatFormat(small_tokenizer(), 3)
+    turn = Turn("q", "a" * 50)
+    length = len(form.tokenise([turn])) - 45
+    talk = Conversation(name="long", files=(), turns=(turn,))
+    tokens = VolumeTokens(None, load_encoder(write_tiny_model(tmp_path / "encoder").directory))
+    item = ConversationExamples([talk], tokens, form, length).load(0, 0)
+    learnt = [int(label) for label in item.chat.labels_T if label >= 0]
+    assert form.tokenizer.decode(learnt) == "a" * (
+        50 + 2 - 45
+    )  # with the end and a line's end, which are cut
+    with pytest.raises(ConfigError, match="long leaves no room for an answer in 10 tokens"):
+        ConversationExamples([talk], tokens, form, 10).load(0, 0)

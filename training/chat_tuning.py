@@ -14,6 +14,7 @@ from training.chat_data import ChatCollation, ConversationExamples
 from training.chat_runs import ChatRun
 from training.distributed import Place, exchanging, sum_over_processes, wrap
 from training.objective import ParameterGroup, chunks_of, trainable
+from training.unseen import unseen_batches
 
 LLM = "chat.llm."
 PROJECTOR = "chat.projector."
@@ -60,21 +61,23 @@ class HeldOutChat:
 
     examples: ConversationExamples
     collation: ChatCollation
-    batch_size: int
+    place: Place
 
     @torch.no_grad()
-    def __call__(self, module: nn.Module, place: Place) -> dict[str, float]:
-        """Return the loss a token of all answers, with their own volumes and with another's of the batch."""
-        own = other = counted = 0.0
-        for rows in chunks_of(len(self.examples), self.batch_size):
-            items = [self.examples.load(n, 0) for n in range(rows.start, rows.stop)]
-            batch = self.collation(items).part(slice(0, None), place.device)
-            swapped = replace(batch, tokens_KNC=batch.tokens_KNC.roll(1, 0))
-            with place.autocast():
-                own += float(module(batch))
-                other += float(module(swapped))
-            counted += int((batch.labels_BT[:, 1:] >= 0).sum())
-        return {"loss": own / counted, "loss of another volume": other / counted}
+    def __call__(self, module: nn.Module) -> dict[str, float]:
+        """Return the loss a token of all answers: with their own volumes, and with another's beside them."""
+        sums_4 = torch.zeros(4, dtype=torch.float64, device=self.place.device)
+        for batch in unseen_batches(self.examples, self.collation, self.place):
+            here = batch.part(slice(0, None), self.place.device)
+            swapped = replace(here, tokens_KNC=here.tokens_KNC.roll(1, 0))
+            with self.place.autocast():
+                losses = module(here), module(swapped)
+            learnt = (here.labels_BT[:, 1:] >= 0).sum()
+            several = len(here.tokens_KNC) > 1  # one alone has no other to be taken for
+            sums_4 += torch.stack([losses[0], learnt, losses[1] * several, learnt * several])
+        own, counted, other, counted_other = sum_over_processes(sums_4, self.place).tolist()
+        figures = {"loss": own / max(counted, 1)}
+        return figures | ({"loss of another volume": other / counted_other} if counted_other else {})
 
 
 class ChatObjective:
@@ -136,4 +139,4 @@ class ChatObjective:
 
     def evaluate(self, step: int) -> Mapping[str, float]:  # noqa: ARG002 - the loop's
         """Return the losses on conversations held out, if there are any."""
-        return {} if self.held_out is None else self.held_out(self._module, self.place)
+        return {} if self.held_out is None else self.held_out(self._module)

@@ -224,7 +224,7 @@ def _held_out(
     source = open_training_source(options.held_out, options.source)
     unseen = _made(run, read_examples(source, sections=run.sections, one_per_patient=run.one_per_patient))
     _keep(unseen, kept, start, place)
-    return HeldOutChat(_examples(unseen, start, kept, run), collation, run.batch_size)
+    return HeldOutChat(_examples(unseen, start, kept, run), collation, place)
 
 
 def _write(out: Path, start: Start, run: ChatRun, tensors: dict[str, torch.Tensor], source: str) -> None:
