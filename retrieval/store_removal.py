@@ -82,6 +82,8 @@ def _remove(
         row.name: row.latents for row in connection.execute(text(_LATENTS_BY_COLLECTION), studies)
     }
     names = set(connection.execute(text(_NAMES), studies).scalars())
+    contents = connection.execute(text(_CONTENTS), studies).scalars()
+    encoded = tuple(bytes(content) for content in contents)
     volumes = _delete(connection, "volume", "study_id = ANY(:studies)", studies)
     reports = _delete(connection, "report", "study_id = ANY(:studies)", studies)
     gone = _delete(connection, "study", "id = ANY(:studies)", studies)
@@ -93,6 +95,7 @@ def _remove(
         reports=reports,
         latents=sum(by_collection.values()),
         collections=by_collection,
+        contents=encoded,
     )
     _forget_failures(connection, names)
     counts = {"studies": gone, "volumes": volumes, "reports": reports, "latents": removed.latents}
@@ -137,6 +140,10 @@ SELECT collection.name, count(*) AS latents FROM embedding
 JOIN collection ON collection.id = embedding.collection_id
 WHERE embedding.study_id = ANY(:studies)
 GROUP BY collection.name
+"""
+
+_CONTENTS = """
+SELECT DISTINCT content FROM embedding WHERE study_id = ANY(:studies) AND volume_id IS NOT NULL
 """
 
 _NAMES = """
