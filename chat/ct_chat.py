@@ -12,7 +12,7 @@ from chat.evidence import Quote
 from chat.model import ChatModel
 from chat.volume_tokens import VolumeTokens
 from encoders.encoder import load_encoder
-from encoders.errors import CheckpointError, ConfigError
+from encoders.errors import CheckpointError, InputError
 from retrieval.cases import RescaleRule
 
 ANSWER_TOKENS = 512
@@ -69,7 +69,7 @@ class CtChat:
             )
         try:
             yield from self.model.stream(self._turns(asked), asked.volume_tokens, limit=self.limit)
-        except ConfigError as error:
+        except InputError as error:
             raise BackendError(f"{self.model.name} cannot answer: {error}") from error
         except torch.OutOfMemoryError as error:
             raise BackendError(

@@ -114,6 +114,8 @@ def test_a_padded_batch_says_of_each_conversation_what_it_says_alone() -> None:
         assert (batch.labels_BT[row, length:] == -100).all()
         part = batch.part(slice(row, row + 1), torch.device("cpu"))
         torch.testing.assert_close(model.logits(part), model.logits(alone))
+        some = torch.tensor([0, 5, length - 1])
+        torch.testing.assert_close(model.logits(alone, some), model.logits(alone)[:, some])
 
 
 def test_the_volumes_rows_are_what_the_language_model_reads_and_their_order_matters() -> None:
