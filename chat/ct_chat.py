@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from chat.backends import Asked, BackendError
-from chat.conversation import IMAGE, Turn
+from chat.chat_format import IMAGE, Turn
 from chat.directory import load_chat_model
 from chat.evidence import Quote
 from chat.model import ChatModel

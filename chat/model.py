@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from chat.conversation import NO_LABEL, ChatFormat, TokenisedChat, Turn
+from chat.chat_format import NO_LABEL, ChatFormat, TokenisedChat, Turn
 from chat.decoding import greedy_ids, keeps_some_logits, pieces_of
 from chat.projector import Projector
 from encoders.errors import CheckpointError, ConfigError

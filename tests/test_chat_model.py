@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from chat.adapter import add_adapter
-from chat.conversation import ChatFormat, TokenisedChat, Turn, add_task_tokens, task_token_of
+from chat.chat_format import ChatFormat, TokenisedChat, Turn, add_task_tokens, task_token_of
 from chat.decoding import greedy_ids, pieces_of
 from chat.model import ChatModel, batch_of
 from encoders.errors import CheckpointError, ConfigError

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chat.adapter import add_adapter
-from chat.conversation import Turn, add_task_tokens
+from chat.chat_format import Turn, add_task_tokens
 from chat.language_model import SMOLLM2, load_language_model, load_tokenizer
 from chat.model import ChatModel, make_room
 from chat.projector import Projector, ProjectorConfig

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from chat.conversation import NO_LABEL, ChatFormat, TokenisedChat, Turn
+from chat.chat_format import NO_LABEL, ChatFormat, TokenisedChat, Turn
 from chat.model import ChatBatch, batch_of
 from chat.volume_tokens import VolumeTokens
 from encoders.errors import ConfigError, InputError

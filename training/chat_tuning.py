@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from chat.conversation import NO_LABEL
+from chat.chat_format import NO_LABEL
 from chat.model import ChatBatch, ChatModel
 from training.chat_data import ChatCollation, ConversationExamples
 from training.chat_runs import ChatRun
