@@ -62,7 +62,8 @@ def phantom_figures(
         typer.echo(json.dumps(_document(rows, findings, scans, seeds)))
         return
     cohort_names = ", ".join(map(str, seeds))
-    typer.echo(f"{scans} phantom scans each of seeds {cohort_names}: drawn, not patients; not clinical\n")
+    typer.echo(f"{scans} phantom scans each of seeds {cohort_names}: drawn, not patients; not clinical")
+    typer.echo("R@K: report to scan; named: finding to volume, P@10; overlap: of labels, top 10\n")
     _print_rows(rows)
     _print_findings(findings)
 
@@ -80,18 +81,20 @@ def _print_rows(rows: Sequence[Row]) -> None:
     """A line a retriever; its overlap also as a multiple of chance and a share of what labels find."""
     known = dict(rows)
     chance, labels = known["chance"][2].value, known["knows the labels"][2].value
-    typer.echo(f"{'':<26}   R@5   R@10  overlap@10  x chance  of labels  AUROC")
+    _print_row("", ["R@5", "R@10", "named", "overlap", "x chance", "of labels", "AUROC"])
     for name, row in rows:
-        recall_5, recall_10, overlap, area = (_shown(figure.value) for figure in row)
-        shares = ("", "") if name == "difference" else (row[2].value / chance, row[2].value / labels)
-        times, share = (f"{each:.2f}" if each != "" else "" for each in shares)
-        typer.echo(
-            f"{_short(name):<26}{recall_5:>6}{recall_10:>7}{overlap:>12}{times:>10}{share:>11}{area:>7}"
-        )
+        recall_5, recall_10, overlap, named, area = (_shown(figure.value) for figure in row)
+        shares = [""] * 2 if name == "difference" else [f"{row[2].value / of:.2f}" for of in (chance, labels)]
+        _print_row(_short(name), [recall_5, recall_10, named, overlap, *shares, area])
         if name not in _REFERENCES:
-            low, high = ([_shown(getattr(figure, end)) for figure in row] for end in ("low", "high"))
-            for what, ends in (("  95 % interval, from", low), ("  to", high)):
-                typer.echo(f"{what:<26}{ends[0]:>6}{ends[1]:>7}{ends[2]:>12}{'':>21}{ends[3]:>7}")
+            for what, end in (("  95 % interval, from", "low"), ("  to", "high")):
+                ends = [_shown(getattr(figure, end)) for figure in row]
+                _print_row(what, [ends[0], ends[1], ends[3], ends[2], "", "", ends[4]])
+
+
+def _print_row(name: str, cells: Sequence[str]) -> None:
+    widths = (6, 6, 7, 9, 10, 11, 7)
+    typer.echo(f"{name:<24}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
 
 
 def _print_findings(findings: dict[str, float]) -> None:
@@ -123,7 +126,7 @@ def _document(
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 25 else f"…{name[-24:]}"
+    return name if len(name) <= 23 else f"…{name[-22:]}"
 
 
 def _shown(value: float) -> str:

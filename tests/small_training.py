@@ -92,12 +92,13 @@ def fit_line(
     *,
     resume: bool = False,
     points: Points = Points(),
-    place: Place = Place(),
+    place: Place | None = None,
     **objective,
 ) -> nn.Module:
     """Fit it in a folder."""
     torch.manual_seed(run.seed)
     line = LineObjective(**objective)
+    place = place or Place()
     stream = Stream(points, collate, batch_size=run.batch_size, seed=run.seed, place=place)
     fit(line, stream, run, place, folder, resume=resume)
     return line.model
@@ -109,7 +110,7 @@ def main(folder: str) -> None:
         try:
             fit_line(Path(folder), line_run(), points=Points(frozenset({7, 50, 150})), place=place)
         except DatasetError as error:
-            print(f"stopped: {error}")
+            sys.stdout.write(f"stopped: {error}\n")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,8 @@ def encoded_by_number(one: Cohort, *, wrong: int = 0) -> Encoded:
     own = np.eye(len(one.reports))
     asked = own.copy()
     asked[:wrong] = own[np.roll(np.arange(wrong), 1)]
-    return Encoded(
-        volume_VL=own[one.study_V], report_SL=asked, score_VC=one.labels_SC[one.study_V].astype(np.float64)
-    )
+    shown_VC = one.labels_SC[one.study_V].astype(np.float64)
+    return Encoded(volume_VL=own[one.study_V], report_SL=asked, score_VC=shown_VC, named_VC=shown_VC)
 
 
 def by_name(judged: Judged) -> dict[str, float]:
@@ -79,7 +78,7 @@ def test_labels_find_more_than_nuisance_which_finds_no_report() -> None:
 
 
 def test_an_interval_holds_the_figure_and_has_no_width_where_no_patient_differs() -> None:
-    recall_5, _, overlap, _ = figures_of([[judge(cohort(), encoded_by_number(cohort()))]])
+    recall_5, _, overlap, _, _ = figures_of([[judge(cohort(), encoded_by_number(cohort()))]])
     assert (recall_5.low, recall_5.high) == (1.0, 1.0)
     assert overlap.low < overlap.value < overlap.high
 
@@ -92,6 +91,15 @@ def test_a_mean_over_encoders_lies_half_way_and_a_difference_is_that_of_the_mean
     assert difference.value == pytest.approx(0.5)
     assert 0 < difference.low < 0.5 < difference.high < 1
     assert difference_of([right], [right])[1].high == 0.0
+
+
+def test_the_ten_volumes_nearest_to_a_name_are_counted_by_what_they_show() -> None:
+    one, told = cohort(), encoded_by_number(cohort())
+    shown = one.labels_SC[one.study_V].sum(axis=0)
+    expected = np.minimum(shown[shown > 0], 10).mean() / 10  # as many as there are come first
+    assert by_name(judge(one, told))["named_10"] == pytest.approx(expected)
+    others = replace(told, named_VC=1 - told.named_VC)
+    assert by_name(judge(one, others))["named_10"] == 0.0
 
 
 def test_the_auroc_of_a_finding_is_that_of_its_column() -> None:

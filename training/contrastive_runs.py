@@ -12,7 +12,7 @@ from training.runs import VolumeRun, choose_run
 from training.towers import Frozen
 
 Optimization = Literal["adam", "adamw", "muon"]
-_PHANTOMS = f"4500:{TRAINING_SEEDS.start}"
+_PHANTOMS = f"12000:{TRAINING_SEEDS.start}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,7 @@ def phantom() -> ContrastiveRun:
         model=_PHANTOM_MODEL,
         data=_PHANTOMS,
         one_per_patient=True,
-        steps=900,
+        steps=2400,
         batch_size=32,
         chunk_size=None,
         peak_rate=4e-3,
@@ -128,7 +128,7 @@ def phantom() -> ContrastiveRun:
         betas=(0.9, 0.999),
         farthest_shift=1,  # so that no patient is learnt by where it lies
         recompute=False,
-        evaluate_every=150,
+        evaluate_every=400,
     )
 
 

@@ -46,11 +46,18 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """A cohort as an encoder sees it: unit latents, and the score of each finding, zero-shot."""
+    """A cohort as an encoder sees it.
+
+    Attributes:
+        volume_VL, report_SL: unit latents.
+        score_VC: of each finding, zero-shot.
+        named_VC: how near a volume is to the name of each finding alone.
+    """
 
     volume_VL: Values
     report_SL: Values
     score_VC: NDArray[np.float64]
+    named_VC: NDArray[np.float64]
 
 
 def phantoms_unseen(scans: int, seed: int) -> Cohort:
@@ -97,6 +104,7 @@ def encode_cohort(encoder: Encoder, cohort: Cohort, cache: Path | None) -> Encod
         volume_VL=volume_VL,
         report_SL=encoder.encode_reports(list(cohort.reports)).numpy(),
         score_VC=_zero_shot(encoder, volume_VL),
+        named_VC=_nearness(encoder, volume_VL, [f"{name}." for name in ABNORMALITIES]),
     )
 
 
@@ -108,9 +116,15 @@ def _encode_volumes(encoder: Encoder, volumes: VolumeCache, files: Sequence[Volu
 
 def _zero_shot(encoder: Encoder, volume_VL: Values) -> NDArray[np.float64]:
     pair = PROMPTS[DEFAULT_PROMPT]
-    present = encoder.encode_reports([pair.present.format(name) for name in ABNORMALITIES]).numpy()
-    absent = encoder.encode_reports([pair.absent.format(name) for name in ABNORMALITIES]).numpy()
-    return np.asarray(volume_VL @ (present - absent).T, np.float64)  # the probability rises with it
+    present, absent = (
+        _nearness(encoder, volume_VL, [template.format(name) for name in ABNORMALITIES])
+        for template in (pair.present, pair.absent)
+    )
+    return present - absent  # the probability rises with it
+
+
+def _nearness(encoder: Encoder, volume_VL: Values, texts: Sequence[str]) -> NDArray[np.float64]:
+    return np.asarray(volume_VL @ encoder.encode_reports(list(texts)).numpy().T, np.float64)
 
 
 def _nuisance(uris: list[str]) -> Values:

@@ -16,9 +16,10 @@ from retrieval.metrics import label_iou, label_overlap_at_k, studies_before
 from training.phantom_cohorts import Cohort, Encoded
 
 Values = NDArray[np.float64]
-FIGURES = ("recall_5", "recall_10", "overlap_10", "zero_shot_auroc")
+FIGURES = ("recall_5", "recall_10", "overlap_10", "named_10", "zero_shot_auroc")
 """Report to volume: share of reports whose scan is among the 5, the 10 best scans. Volume to volume: mean
-label IoU of the ten nearest, own scan excluded. Mean AUROC of the prompts of the findings."""
+label IoU of the ten nearest, own scan excluded. Name to volume: share of the ten volumes nearest to the
+name of a finding that show it, mean over the findings. Mean AUROC of the findings' prompts."""
 RESAMPLES = 1000
 
 
@@ -38,19 +39,34 @@ class Judged:
     cohort: Cohort
     hit_KS: Values  # 1 where the scan was among the first 5, 10
     overlap_V: Values
-    score_VC: Values | None = None
+    score_VC: Values
+    named_VC: Values
 
     def figures(self, weight_RP: Values) -> Values:
-        """The mean of each of `FIGURES` under each weighting of the patients, (R, 4); NaN: there is none."""
+        """The mean of each of `FIGURES` under each weighting of the patients, (R, 5); NaN: there is none."""
         weight_RS = weight_RP[:, self.cohort.patient_S]
         weight_RV = weight_RS[:, self.cohort.study_V]
         recalls = [_mean(hit_S, weight_RS) for hit_S in self.hit_KS]
         overlap = _mean(self.overlap_V, weight_RV)
-        return np.stack([*recalls, overlap, _mean_of_known(self.areas(weight_RV), axis=1)], axis=1)
+        named, area = (_mean_of_known(of(weight_RV), axis=1) for of in (self.precisions, self.areas))
+        return np.stack([*recalls, overlap, named, area], axis=1)
+
+    def precisions(self, weight_RV: Values) -> Values:
+        """The share that shows a finding of the ten volumes nearest to its name, (R, 18)."""
+        labels_VC = self.cohort.labels_SC[self.cohort.study_V]
+        first_KC = np.argsort(-self.named_VC, axis=0, kind="stable")[:10]
+        shown_KC = np.take_along_axis(labels_VC, first_KC, axis=0)
+        weight_RKC = weight_RV[:, first_KC]
+        total_RC = weight_RKC.sum(axis=1)
+        hit_RC = (weight_RKC * shown_KC).sum(axis=1)
+        asked = labels_VC.any(axis=0) & ~np.isnan(self.named_VC).any(axis=0)
+        nothing = np.full_like(hit_RC, np.nan)
+        share_RC: Values = np.divide(hit_RC, total_RC, out=nothing, where=asked & (total_RC > 0))
+        return share_RC
 
     def areas(self, weight_RV: Values) -> Values:
         """The AUROC of each finding under each weighting of the volumes, (R, 18); NaN: there is none."""
-        if self.score_VC is None:
+        if np.isnan(self.score_VC).any():
             return np.full((len(weight_RV), len(ABNORMALITIES)), np.nan)
         labels_VC = self.cohort.labels_SC[self.cohort.study_V]
         known = np.ones(len(labels_VC), dtype=np.bool_)
@@ -67,6 +83,7 @@ def judge(cohort: Cohort, encoded: Encoded) -> Judged:
         encoded.report_SL @ encoded.volume_VL.T,
         encoded.volume_VL @ encoded.volume_VL.T,
         encoded.score_VC,
+        encoded.named_VC,
     )
 
 
@@ -78,6 +95,7 @@ def judge_labels(cohort: Cohort) -> Judged:
         cohort,
         label_iou(cohort.labels_SC, labels_VC) + untie[: len(cohort.labels_SC)],
         label_iou(labels_VC, labels_VC) + untie,
+        *_unread(cohort),
     )
 
 
@@ -85,7 +103,8 @@ def judge_nuisance(cohort: Cohort) -> Judged:
     """Let one find them that sees body size, noise, kernel and table, which no report tells of."""
     apart = cohort.nuisance_VF[:, None, :] - cohort.nuisance_VF[None, :, :]
     near = -np.square(apart).sum(2) + _untie(len(apart))
-    return Judged(cohort, np.full((2, len(cohort.labels_SC)), np.nan), _overlaps(cohort, near))
+    unread = np.full((2, len(cohort.labels_SC)), np.nan)
+    return Judged(cohort, unread, _overlaps(cohort, near), *_unread(cohort))
 
 
 def judge_chance(cohort: Cohort) -> Judged:
@@ -95,7 +114,7 @@ def judge_chance(cohort: Cohort) -> Judged:
     labels_VC = cohort.labels_SC[cohort.study_V]
     anything = np.zeros((len(labels_VC), len(labels_VC)))
     overlap_V = label_overlap_at_k(anything, labels_VC, cohort.study_V, len(labels_VC))
-    return Judged(cohort, hits, overlap_V, np.zeros(labels_VC.shape))
+    return Judged(cohort, hits, overlap_V, np.zeros(labels_VC.shape), _unread(cohort)[0])
 
 
 def figures_of(runs: Sequence[Sequence[Judged]], seed: int = 0) -> list[Figure]:
@@ -124,7 +143,7 @@ def areas_by_finding(runs: Sequence[Sequence[Judged]]) -> dict[str, float]:
 
 
 def _resampled(runs: Sequence[Sequence[Judged]], seed: int) -> tuple[Values, Values]:
-    """The figures (4,), and those of each resample (R, 4)."""
+    """The figures (5,), and those of each resample (R, 5)."""
     values, resampled = [], []
     for number, cohort in enumerate(one.cohort for one in runs[0]):
         weight_RP = _weights(cohort, seed + number)
@@ -150,14 +169,20 @@ def _with_intervals(value_M: Values, resampled_RM: Values) -> list[Figure]:
     ]
 
 
-def _judged(cohort: Cohort, report_SV: Values, near_VV: Values, score_VC: Values | None = None) -> Judged:
+def _judged(cohort: Cohort, report_SV: Values, near_VV: Values, score_VC: Values, named_VC: Values) -> Judged:
     before_S = studies_before(report_SV, np.arange(len(report_SV)), cohort.study_V)
     hits = np.stack([before_S < k for k in (5, 10)]).astype(np.float64)
-    return Judged(cohort, hits, _overlaps(cohort, near_VV), score_VC)
+    return Judged(cohort, hits, _overlaps(cohort, near_VV), score_VC, named_VC)
 
 
 def _overlaps(cohort: Cohort, near_VV: Values) -> Values:
     return label_overlap_at_k(near_VV, cohort.labels_SC[cohort.study_V], cohort.study_V, 10)
+
+
+def _unread(cohort: Cohort) -> tuple[Values, Values]:
+    """Scores and nearness of what reads no prompts."""
+    nothing = np.full((len(cohort.study_V), len(ABNORMALITIES)), np.nan)
+    return nothing, nothing
 
 
 def _untie(volumes: int) -> Values:
