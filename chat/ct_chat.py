@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 
 from chat.backends import Asked, BackendError
-from chat.conversation import IMAGE, Turn
+from chat.chat_format import IMAGE, Turn
 from chat.directory import load_chat_model
 from chat.evidence import Quote
 from chat.model import ChatModel
 from chat.volume_tokens import VolumeTokens
 from encoders.encoder import load_encoder
-from encoders.errors import CheckpointError, ConfigError
+from encoders.errors import CheckpointError, InputError
 from retrieval.cases import RescaleRule
 
 ANSWER_TOKENS = 512
@@ -69,7 +69,7 @@ class CtChat:
             )
         try:
             yield from self.model.stream(self._turns(asked), asked.volume_tokens, limit=self.limit)
-        except ConfigError as error:
+        except InputError as error:
             raise BackendError(f"{self.model.name} cannot answer: {error}") from error
         except torch.OutOfMemoryError as error:
             raise BackendError(

@@ -25,9 +25,7 @@ def greedy_ids(llm: nn.Module, embedded_1TM: Tensor, *, stop: frozenset[int], li
         stop: ids that end an answer.
         limit: most ids.
     """
-    last_only: dict[str, Any] = {}
-    if "logits_to_keep" in inspect.signature(llm.forward).parameters:
-        last_only["logits_to_keep"] = 1
+    last_only: dict[str, Any] = {"logits_to_keep": 1} if keeps_some_logits(llm) else {}
     given: dict[str, Any] = {"inputs_embeds": embedded_1TM}
     length, cache = embedded_1TM.shape[1], None
     for _ in range(limit):
@@ -39,6 +37,12 @@ def greedy_ids(llm: nn.Module, embedded_1TM: Tensor, *, stop: frozenset[int], li
         yield int(chosen)
         given = {"input_ids": chosen.view(1, 1).to(embedded_1TM.device)}
         length, cache = length + 1, said.past_key_values
+
+
+def keeps_some_logits(llm: nn.Module) -> bool:
+    """Whether a language model can be asked for the logits of some positions alone, adapter or not."""
+    base = llm.get_base_model() if hasattr(llm, "get_base_model") else llm  # type: ignore[operator]
+    return "logits_to_keep" in inspect.signature(base.forward).parameters
 
 
 def pieces_of(ids: Iterable[int], tokenizer: "PreTrainedTokenizerBase") -> Iterator[str]:

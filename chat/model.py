@@ -6,14 +6,14 @@ their width, Q rows that a volume becomes, M width of the language model, V its 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from chat.conversation import NO_LABEL, ChatFormat, TokenisedChat, Turn
-from chat.decoding import greedy_ids, pieces_of
+from chat.chat_format import NO_LABEL, ChatFormat, TokenisedChat, Turn
+from chat.decoding import greedy_ids, keeps_some_logits, pieces_of
 from chat.projector import Projector
 from encoders.errors import CheckpointError, ConfigError
 
@@ -111,12 +111,17 @@ class ChatModel(nn.Module):
         """Where embeddings are looked up."""
         return embedding_of(self.llm).weight.device
 
-    def logits(self, batch: ChatBatch) -> Tensor:
-        """Return what the language model says at each position, (B, T, V)."""
+    def logits(self, batch: ChatBatch, positions_P: Tensor | None = None) -> Tensor:
+        """Return what the language model says at each position, (B, T, V), or at some, (B, P, V)."""
+        some_only: dict[str, Any] = {}
+        if positions_P is not None and keeps_some_logits(self.llm):
+            some_only["logits_to_keep"] = (
+                positions_P  # else a vocabulary of numbers for each word of a question
+            )
         logits: Tensor = self.llm(
-            inputs_embeds=self.embedded(batch), attention_mask=batch.mask_BT, use_cache=False
+            inputs_embeds=self.embedded(batch), attention_mask=batch.mask_BT, use_cache=False, **some_only
         ).logits
-        return logits
+        return logits if some_only or positions_P is None else logits[:, positions_P]
 
     def embedded(self, batch: ChatBatch) -> Tensor:
         """Return words and volumes as the language model reads them, (B, T, M).

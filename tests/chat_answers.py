@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from chat.conversation import Turn
+from chat.chat_format import Turn
 from chat.directory import load_chat_model, read_chat_card
 from chat.model import ChatModel, batch_of
 from chat.volume_tokens import VolumeTokens

@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from chat.adapter import add_adapter, write_adapter
-from chat.conversation import Turn, add_task_tokens
+from chat.chat_format import Turn, add_task_tokens
 from chat.directory import ChatCard, load_chat_model, read_chat_card, write_chat_files
 from chat.language_model import load_language_model, load_tokenizer
 from chat.model import ChatModel, batch_of, make_room

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from chat.adapter import add_adapter
-from chat.conversation import ChatFormat, TokenisedChat, Turn, add_task_tokens, task_token_of
+from chat.chat_format import ChatFormat, TokenisedChat, Turn, add_task_tokens, task_token_of
 from chat.decoding import greedy_ids, pieces_of
 from chat.model import ChatModel, batch_of
 from encoders.errors import CheckpointError, ConfigError
@@ -114,6 +114,8 @@ def test_a_padded_batch_says_of_each_conversation_what_it_says_alone() -> None:
         assert (batch.labels_BT[row, length:] == -100).all()
         part = batch.part(slice(row, row + 1), torch.device("cpu"))
         torch.testing.assert_close(model.logits(part), model.logits(alone))
+        some = torch.tensor([0, 5, length - 1])
+        torch.testing.assert_close(model.logits(alone, some), model.logits(alone)[:, some])
 
 
 def test_the_volumes_rows_are_what_the_language_model_reads_and_their_order_matters() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from chat.adapter import add_adapter
-from chat.conversation import IMAGE, ChatFormat, Turn, add_task_tokens
+from chat.chat_format import IMAGE, ChatFormat, Turn, add_task_tokens
 from chat.model import ChatModel, batch_of, make_room
 from chat.volume_tokens import VolumeTokens
 from encoders.encoder import load_encoder

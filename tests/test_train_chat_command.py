@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from chat.backends import Asked, BackendError
+from chat.backends import Asked, Backend, BackendError
 from chat.ct_chat import CtChat, load_ct_chat
 from chat.directory import read_chat_card
 from chat.evidence import CaseEvidence, Evidence, Quote
@@ -87,6 +87,8 @@ def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
     assert (card.base, card.encoder) == (str(tmp_path / "llm"), str(tmp_path / "encoder"))
 
     chat = load_ct_chat(tmp_path / "tuned")
+    backend: Backend = chat  # mypy compares them
+    assert (backend.name, backend.leaves_machine, backend.takes_volumes) == ("ct-chat", False, True)
     chat.limit = 20
     shown = chat.volume_tokens(tokens_folder())
     one, other = (shown.read(phantom_case(SEED, patient, 0).volumes[0].file) for patient in (1, 2))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from chat.conversation import ChatFormat, TokenisedChat, Turn
+from chat.chat_format import NO_LABEL, ChatFormat, TokenisedChat, Turn
 from chat.model import ChatBatch, batch_of
 from chat.volume_tokens import VolumeTokens
 from encoders.errors import ConfigError, InputError
@@ -105,5 +105,6 @@ def _cut(chat: TokenisedChat, longest: int) -> TokenisedChat:
 
 
 def _nothing() -> ChatItem:
-    one = torch.zeros(1, dtype=torch.int64)
-    return ChatItem(TokenisedChat(ids_T=one, labels_T=one - 100, image_T=one > 0, volumes=0), ())
+    """Two words, of which neither is learnt: a loss needs a word and the next."""
+    two = torch.zeros(2, dtype=torch.int64)
+    return ChatItem(TokenisedChat(ids_T=two, labels_T=two + NO_LABEL, image_T=two > 0, volumes=0), ())

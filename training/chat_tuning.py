@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from chat.conversation import NO_LABEL
+from chat.chat_format import NO_LABEL
 from chat.model import ChatBatch, ChatModel
 from training.chat_data import ChatCollation, ConversationExamples
 from training.chat_runs import ChatRun
@@ -29,10 +29,13 @@ class Learning(nn.Module):
 
     def forward(self, batch: ChatBatch) -> Tensor:
         """Return the cross-entropy of all that is learnt from, summed, float32."""
-        logits_BTV = self.chat.logits(batch)[:, :-1].float()
+        labels_BT = batch.labels_BT[:, 1:]  # of a position the next word is learnt
+        learnt_P = (labels_BT != NO_LABEL).any(0).nonzero()[:, 0]
+        if not len(learnt_P):
+            learnt_P = learnt_P.new_zeros(1)
         summed = cross_entropy(
-            logits_BTV.flatten(0, 1),
-            batch.labels_BT[:, 1:].flatten(),
+            self.chat.logits(batch, learnt_P).float().flatten(0, 1),
+            labels_BT[:, learnt_P].flatten(),
             ignore_index=NO_LABEL,
             reduction="sum",
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from chat.conversation import IMAGE, TASK_TOKENS, Turn
+from chat.chat_format import IMAGE, TASK_TOKENS, Turn
 from encoders.errors import DatasetError
 from encoders.reports import ReportSections, clean_section
 from retrieval.cases import VolumeFile

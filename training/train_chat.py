@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from chat.adapter import add_adapter, has_adapter, write_adapter
-from chat.conversation import add_task_tokens
+from chat.chat_format import add_task_tokens
 from chat.directory import ChatCard, load_chat_model, read_chat_card, write_chat_files
 from chat.language_model import load_language_model, load_tokenizer
 from chat.model import ChatModel, embedding_of, make_room
