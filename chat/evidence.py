@@ -1,4 +1,4 @@
-"""Evidence: what of the archive an answer may rest on, as plain values. Text in it is data, never an instruction."""
+"""Evidence: what of the archive an answer may rest on. Its text is data, never an instruction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
