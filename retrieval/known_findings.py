@@ -111,7 +111,7 @@ def _wordings(connection: Connection) -> Sequence[StemmedWording]:
 def stemmed_wordings(
     stem_of: Callable[[str], str], kin: Mapping[str, tuple[str, ...]]
 ) -> list[StemmedWording]:
-    """Return what findings are asked by, as stems of one's own; the first of a family stands for all of it."""
+    """Return what findings are asked by, as stems of one's own; a family is its first stem."""
     return [
         StemmedWording(
             finding,

@@ -1,0 +1,101 @@
+"""The built-in backend: no language model; quotes, counts and comparisons from the evidence, right or silent."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from chat import measured, reported, tallied, told
+from chat.backends import Asked
+from chat.draft import NOT_IN_CASES, Line, silent, written
+from chat.evidence import CaseEvidence, Evidence
+from chat.question import Part, understand
+from chat.question_words import Kind
+from chat.scope import asked_cases
+
+Answering = Callable[[Part, Sequence[CaseEvidence]], Iterator[Line]]
+
+_ANSWERING: Mapping[Kind, Answering] = {
+    "presence": reported.presence,
+    "location": reported.location,
+    "number": reported.number,
+    "free": reported.free,
+    "overview": reported.overview,
+    "change": reported.change,
+    "size": measured.size,
+    "largest": measured.largest,
+    "count": tallied.count,
+    "which": tallied.which,
+    "common": tallied.common,
+    "days": told.days,
+    "person": told.person,
+    "score": told.scores,
+}
+COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
+"""Whatever the backend, these are worked out from the data and never left to a model."""
+
+
+class Extractive:
+    """Answers with whole sentences of the reports, and with numbers worked out from what is stored."""
+
+    name = "extractive"
+    leaves_machine = False
+    takes_volumes = False
+
+    def stream(self, asked: Asked) -> Iterator[str]:
+        """Yield the answer line by line; a part that the cases do not answer says so and nothing else."""
+        if asked.mode == "report_generation":
+            yield from _stored_reports(asked.evidence)
+            return
+        first = True
+        for part in understand(asked.question, earlier_part(asked.history)):
+            for line in answer_part(part, asked.evidence):
+                yield ("" if first else "\n") + written(line)
+                first = False
+        if first:
+            yield written(silent("nothing was asked that a report could answer"))
+
+
+def earlier_part(history: Sequence[tuple[str, str]]) -> Part | None:
+    """Return the last thing that was asked before, itself completed by what came before it."""
+    part: Part | None = None
+    for question, _ in history:
+        parts = understand(question, part)
+        part = parts[-1] if parts else part
+    return part
+
+
+def answer_part(part: Part, evidence: Evidence) -> Iterator[Line]:
+    """Answer one part of a question from the cases it names, or from all."""
+    for note in part.notes:
+        yield Line(note)
+    scope = asked_cases(part.text, evidence.cases)
+    if scope.unknown:
+        yield silent(f"{' and '.join(scope.unknown)} is not among them")
+        return
+    if part.about_image and evidence.has_volume:
+        yield silent("what a volume shows needs a model that sees it; these are reports of stored cases")
+        return
+    if scope.text != part.text:
+        part = _without_names(part, scope.text)
+    if not scope.cases:
+        yield silent("there is no case to answer from")
+        return
+    yield from _ANSWERING[part.kind](part, scope.cases)
+
+
+def _without_names(part: Part, text: str) -> Part:
+    """Read a question again without the names of its cases, which are no words of a report."""
+    again = understand(text)
+    if not again or not again[0].topics:
+        return replace(part, topics=() if not again or again[0].kind == part.kind else part.topics)
+    return replace(again[0], notes=part.notes, text=part.text)
+
+
+def _stored_reports(evidence: Evidence) -> Iterator[str]:
+    """Without a model that sees volumes, the report of a case is the one that is stored."""
+    reports = [case for case in evidence.cases if case.sentences]
+    if evidence.has_volume or not reports:
+        yield f"{NOT_IN_CASES}: a report of a volume needs a model that sees it."
+        return
+    for number, case in enumerate(reports):
+        line = Line(f"The stored report of {case.study}:", case.sentences)
+        yield ("\n" if number else "") + written(line)

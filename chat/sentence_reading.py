@@ -1,0 +1,172 @@
+"""What one stored sentence says: stems and findings by polarity, places, sizes. No text in it is obeyed.
+
+The polarity is `encoders.negation`'s and the wordings are `encoders.wordings`'; a sentence that speaks to a
+machine ("ignore all previous instructions") is read up to there only, so that what was planted in a report
+picks nothing. It is still stored, shown and quoted as it stands.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from encoders.label_rules import LabelWording, WordingIndex, stemmed_wording
+from encoders.negation import split_by_polarity
+from encoders.other_wordings import OTHERS
+from encoders.plain_words import plain_words
+from encoders.statements import stem
+from encoders.word_families import FAMILIES
+from encoders.wordings import EIGHTEEN, Finding
+from retrieval.known_findings import StemmedWording, stemmed_wordings
+
+Stems = frozenset[str]
+
+_ADDRESSED = re.compile(  # what nobody writes of a chest: it is meant for a program that reads the report
+    r"\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,40}\b(?:instruction|prompt|rule|previous|above|prior"
+    r"|evidence|context|everything|all)"
+    r"|\b(?:system|assistant|user|developer|ai|model|bot|llm|chatgpt|chatbot)\s*(?:prompt|message|note)?\s*:"
+    r"|\b(?:new|updated|following|hidden|important) instructions?\b"
+    r"|\b(?:you are|you're|act as|pretend|you must|you should|you will)\b"
+    r"|\b(?:answer|reply|respond|say|print|output|write|tell|state|claim|cite|conclude|report|always|never)\s+"
+    r"(?:only|with|that|always|never|exactly|just|in|to|the (?:user|word|following|radiologist)|answer|yes|no"
+    r"|['\"“‘])"
+    r"|\bto (?:the |any )?(?:ai|assistant|model|language model|llm|chatbot)\b"
+    r"|\b(?:ai|language) model\b|\bas an ai\b|\bin your (?:answer|reply|response)\b|\bthe (?:correct|right) answer\b"
+    r"|<\|?/?\w+\|?>|\[/?inst\]|\[/?system\]|#{2,}|```|https?://|\bjailbreak|\bprompt injection",
+    re.IGNORECASE,
+)
+_MEASURE = re.compile(
+    r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*"
+    r"(mm|cm|millimet\w+|centimet\w+)\b",
+    re.IGNORECASE,
+)
+_ONE_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSentence:
+    """A sentence by what it affirms, leaves open and denies; stems are the first of their families."""
+
+    affirmed: Stems
+    hedged: Stems
+    denied: Stems
+    findings: tuple[frozenset[int], frozenset[int], frozenset[int]]  # affirmed, hedged, denied
+    traces: frozenset[int]  # affirmed
+    ruled_out: frozenset[int]  # by what is affirmed: "heart size is normal"
+    phrases: tuple[Stems, ...]  # stretches between commas and conjunctions
+    sizes_mm: tuple[float, ...]
+
+    @property
+    def words(self) -> Stems:
+        """All stems, whatever is said of them."""
+        return self.affirmed | self.hedged | self.denied
+
+
+@cache
+def known_findings() -> tuple[Finding, ...]:
+    """Return the findings that questions can name; sentences and questions speak of them by their place."""
+    ours = {wording.finding.name: wording.finding for wording in asked_wordings()}
+    first = {finding.name: finding for finding in (*EIGHTEEN, *OTHERS)}
+    return (*first.values(), *(finding for name, finding in ours.items() if name not in first))
+
+
+@cache
+def place_of(name: str) -> int:
+    """Return where a finding stands among `known_findings`."""
+    return next(place for place, finding in enumerate(known_findings()) if finding.name == name)
+
+
+@cache
+def asked_wordings() -> tuple[StemmedWording, ...]:
+    """Return what findings are called in questions, in the stems of `canonical`."""
+    return tuple(stemmed_wordings(stem, _families()))
+
+
+def canonical(text: str) -> tuple[str, ...]:
+    """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
+    return tuple(first_of_family(stem(word)) for word in plain_words(text))
+
+
+def first_of_family(one: str) -> str:
+    """Return the stem that stands for all that say the same."""
+    return _families().get(one, (one,))[0]
+
+
+def readable(text: str) -> str:
+    """Return a sentence up to where it speaks to a machine instead of of a patient."""
+    found = _ADDRESSED.search(text)
+    return text if found is None else text[: found.start()]
+
+
+@lru_cache(maxsize=50_000)  # radiologists repeat themselves
+def read_sentence(text: str) -> ReadSentence:
+    """Read one stored sentence.
+
+    Args:
+        text: as written.
+    """
+    text = readable(text)
+    said = split_by_polarity(text)
+    plain = [tuple(map(stem, plain_words(part))) for part in (said.affirmed, said.hedged, said.denied)]
+    affirmed, hedged, denied = (frozenset(map(first_of_family, part)) for part in plain)
+    found = [_found(_said_index(), part) for part in plain]
+    return ReadSentence(
+        affirmed=affirmed,
+        hedged=hedged,
+        denied=denied,
+        findings=(found[0], found[1], found[2]),
+        traces=_found(_trace_index(), plain[0] + plain[1]),
+        ruled_out=_found(_against_index(), plain[0]),
+        phrases=tuple(frozenset(canonical(part)) for part in re.split(r"[,;:()]|\band\b", text)),
+        sizes_mm=sizes_mm(text),
+    )
+
+
+def sizes_mm(text: str) -> tuple[float, ...]:
+    """Return the lengths a text gives, in mm: of "18x12 mm" both."""
+    found = []
+    for match in _MEASURE.finditer(text):
+        scale = 10.0 if match[3].lower().startswith("c") else 1.0
+        numbers = _ONE_NUMBER.findall(match[1] + match[2])
+        found += [float(number.replace(",", ".")) * scale for number in numbers]
+    return tuple(found)
+
+
+@cache
+def _families() -> dict[str, tuple[str, ...]]:
+    return {
+        member: members
+        for family in FAMILIES
+        for members in (tuple(dict.fromkeys(stem(word) for one in family for word in plain_words(one))),)
+        for member in members
+    }
+
+
+def _index(attributes: tuple[str, ...]) -> WordingIndex:
+    return WordingIndex(
+        [
+            stemmed_wording(place, wording)
+            for place, finding in enumerate(known_findings())
+            for attribute in attributes
+            for wording in getattr(finding, attribute)
+        ]
+    )
+
+
+@cache
+def _said_index() -> WordingIndex:
+    return _index(("said_as", "kinds"))
+
+
+@cache
+def _trace_index() -> WordingIndex:
+    return _index(("traces",))
+
+
+@cache
+def _against_index() -> WordingIndex:
+    return _index(("ruled_out_by",))
+
+
+def _found(index: WordingIndex, words: tuple[str, ...]) -> frozenset[int]:
+    wordings: tuple[LabelWording, ...] = index.wordings
+    return frozenset(wordings[number].finding for number in index.found(words))

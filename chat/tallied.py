@@ -1,0 +1,93 @@
+"""Counts and comparisons over cases, worked out from what each report says."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chat.draft import Line, few, listed, silent
+from chat.evidence import CaseEvidence, Quote
+from chat.question import Part, Topic
+from chat.sentence_reading import place_of
+from chat.verdicts import Verdict, is_one_of_the_18, verdict
+from encoders.abnormalities import ABNORMALITIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    case: CaseEvidence
+    verdicts: tuple[Verdict, ...]  # one a topic
+
+    def matches(self, topics: Sequence[Topic]) -> bool:
+        """Whether each topic is as asked; one of the 18 that is not mentioned counts as absent."""
+        return all(
+            one.status == "absent" or (one.status == "silent" and is_one_of_the_18(topic))
+            if topic.denied
+            else one.is_there
+            for topic, one in zip(topics, self.verdicts, strict=True)
+        )
+
+    def quotes(self, cases: Sequence[CaseEvidence]) -> tuple[Quote, ...]:
+        """What it rests on."""
+        return tuple(quote for one in self.verdicts for quote in few(one.quotes, cases))
+
+
+def count(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
+    """Say in how many cases all topics are as asked, and in which."""
+    yield from _matching(part, cases, counted=True)
+
+
+def which(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
+    """Name the cases in which all topics are as asked."""
+    yield from _matching(part, cases, counted=False)
+
+
+def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
+    """Say which findings all cases have, and in which they differ."""
+    if len(cases) < 2:
+        yield silent("a comparison needs two cases")
+        return
+    topics = part.topics or tuple(Topic(name=name, finding=place_of(name)) for name in ABNORMALITIES)
+    only_shared = "common" in part.text.lower() or "share" in part.text.lower()
+    if not any(verdict(case, topic).status != "silent" for case in cases for topic in topics):
+        yield silent(f"no report mentions {listed([topic.name.lower() for topic in topics])}")
+        return
+    shared = [topic for topic in topics if all(verdict(case, topic).is_there for case in cases)]
+    some = [
+        topic for topic in topics if topic not in shared and any(verdict(c, topic).is_there for c in cases)
+    ]
+    names = [topic.name for topic in shared]
+    yield Line(f"In all {len(cases)}: {listed(names) if names else 'none of the findings looked for'}.")
+    yield from (_told(topic, cases) for topic in shared)
+    if not only_shared:
+        yield Line(f"In some only: {listed([topic.name for topic in some]) if some else 'none'}.")
+        yield from (_told(topic, cases) for topic in some)
+
+
+def _told(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
+    having = [(case, one) for case in cases if (one := verdict(case, topic)).is_there]
+    names = listed([case.study for case, _ in having])
+    return Line(
+        f"- {topic.name} in {names}:", tuple(q for _, one in having for q in few(one.quotes, cases)[:2])
+    )
+
+
+def _matching(part: Part, cases: Sequence[CaseEvidence], *, counted: bool) -> Iterator[Line]:
+    if not part.topics:
+        yield Line(f"{len(cases)} cases: {listed([case.study for case in cases])}.")
+        return
+    judged = [
+        _Judged(case=case, verdicts=tuple(verdict(case, topic) for topic in part.topics)) for case in cases
+    ]
+    for place, topic in enumerate(part.topics):
+        if all(one.verdicts[place].status == "silent" for one in judged) and not is_one_of_the_18(topic):
+            yield silent(f"the reports do not mention {topic.name.lower()}")
+            return
+    matching = [one for one in judged if one.matches(part.topics)]
+    names = listed([one.case.study for one in matching]) if matching else "none"
+    asked = " and ".join(("no " if topic.denied else "") + topic.name.lower() for topic in part.topics)
+    yield Line(
+        f"{len(matching)} of {len(cases)} cases, {asked}: {names}." if counted else f"With {asked}: {names}."
+    )
+    for one in matching:
+        quotes = one.quotes(cases)
+        if quotes:
+            yield Line(f"- {one.case.study}:", quotes)

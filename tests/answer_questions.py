@@ -1,0 +1,50 @@
+"""Questions over the validation reports, and the sentences that answer them, marked by reading the reports.
+
+A line: kind | cases | question | marks. A mark is a study's sentences, f of the findings and i of the
+impression; after "?" come those that may be cited and need not be. "refuse" marks what no report answers; "say"
+is what the text must hold where no sentence is cited. Names and numbers only: the reports lie in ../shared.
+"""
+
+TUNED = """
+presence | valid_1098_a | Is there a pleural effusion? | valid_1098_a f3 f4 f5 i1 ? f6
+presence | valid_101_b | Does this patient have cardiomegaly? | valid_101_b f5 i2
+presence | valid_910_a | Is there a hiatal hernia? | valid_910_a f10 i2
+presence | valid_7_b | Is there a port catheter? | valid_7_b f1
+presence | valid_612_a | Is a mosaic attenuation pattern present? | valid_612_a f13 i1
+presence | valid_60_c | Is there a rib fracture? | valid_60_c f20
+presence | valid_125_a valid_366_a valid_910_a | Do any of these have coronary artery calcification? | valid_125_a f9 i2; valid_910_a f8 i1
+absence | valid_366_a | Is there a pleural effusion? | valid_366_a f13
+absence | valid_984_a | Is pericardial effusion absent? | valid_984_a f10
+absence | valid_64_c | Was a bone fracture ruled out? | valid_64_c f18
+absence | valid_4_a | Is there a pleural effusion on the left? | valid_4_a f2
+absence | valid_53_a | Is there any lymphadenopathy? | valid_53_a f10 f13
+location | valid_258_d | Where is the nodule? | valid_258_d f9 i1
+location | valid_4_a | On which side is the pleural effusion? | valid_4_a f1 ? f2
+location | valid_984_a | Where is the thyroid nodule? | valid_984_a f3 i3
+location | valid_53_a | Where is the atelectasis? | valid_53_a f4 i2
+location | valid_7_a | In which lobe is the ground-glass nodule? | valid_7_a f13
+size | valid_1098_a | How thick is the pleural effusion? | valid_1098_a f5
+size | valid_984_a | What is the size of the thyroid nodule? | valid_984_a f3
+size | valid_125_a | What is the diameter of the ascending aorta? | valid_125_a f5
+size | valid_163_d | How large is the largest nodule? | valid_163_d f11
+size | valid_4_b | How big is the adrenal lesion? | valid_4_b f11
+count | valid_53_a valid_910_a valid_366_a valid_64_c | How many of these cases have a hiatal hernia? | valid_53_a f11 i3; valid_910_a f10 i2; valid_64_c f7 | say 3 of 4
+count | valid_101_b valid_163_d valid_664_a | How many had emphysema? | valid_101_b f12 ? f13; valid_163_d f8 f9 i2 | say 2 of 3
+count | valid_538_b | How many newly developing mass lesions are there? | valid_538_b f3 ? f4 i1
+comparison | valid_984_a valid_125_a valid_910_a | Which case has the widest ascending aorta? | valid_984_a f8; valid_125_a f5; valid_910_a f5 | say valid_984_a: 45 mm
+comparison | valid_60_a valid_60_b valid_60_c | Which of these have a pleural effusion but no hiatal hernia? | valid_60_b f13 i2
+comparison | valid_125_a valid_910_a | What do both cases have in common? | valid_125_a f7 f9 f14 i2 i3; valid_910_a f7 f8 f15 i1 i4 ? f16 i5
+follow-up | valid_7_a valid_7_b | How many days are between the two studies? | say 11 days
+follow-up | valid_60_a valid_60_b valid_60_c | Did the patient have a follow-up? | say day 60
+follow-up | valid_4_a valid_4_b | Is the pleural effusion stable? | valid_4_b f7
+unanswerable | valid_1098_a | What is the patient's blood pressure? | refuse
+unanswerable | valid_366_a | What is the size of the nodule? | refuse
+unanswerable | valid_910_a | Which medication does the patient take? | refuse
+unanswerable | valid_612_a | Is the nodule malignant? | refuse
+unanswerable | valid_53_a | What is the ejection fraction? | refuse
+unanswerable | valid_64_c | Who signed the report? | refuse
+unanswerable | valid_125_a valid_7_a | How many days are between the two studies? | refuse
+unanswerable | valid_258_d | What caused the enlargement of the spleen? | refuse
+unanswerable | | What does this scan show? | refuse
+unanswerable | valid_85_a | Is there a rib fracture? | refuse
+"""
