@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from chat import measured, reported, tallied, told
 from chat.backends import Asked
+from chat.choices import choose
 from chat.draft import NOT_IN_CASES, Line, silent, written
 from chat.evidence import CaseEvidence, Evidence
 from chat.question import Part, understand
@@ -45,13 +46,34 @@ class Extractive:
         if asked.mode == "report_generation":
             yield from _stored_reports(asked.evidence)
             return
-        first = True
-        for part in understand(asked.question, earlier_part(asked.history)):
-            for line in answer_part(part, asked.evidence):
-                yield ("" if first else "\n") + written(line)
-                first = False
-        if first:
-            yield written(silent("nothing was asked that a report could answer"))
+        yield from _joined(_lines(asked))
+
+
+def _lines(asked: Asked) -> Iterator[Line]:
+    if asked.mode == "multiple_choice":
+        yield from choose(asked.question, asked.evidence.cases)
+        return
+    for part in understand(asked.question, earlier_part(asked.history)):
+        lines = answer_part(part, asked.evidence)
+        yield from (_shortened(lines) if asked.mode == "short_answer" else lines)
+
+
+def _shortened(lines: Iterator[Line]) -> Iterator[Line]:
+    """Keep the first statement, and one sentence for it."""
+    line = next(lines, None)
+    if line is not None:
+        following = next(lines, None) if not line.quotes else None
+        quotes = line.quotes or (following.quotes if following is not None else ())
+        yield Line(line.text, quotes[:1])
+
+
+def _joined(lines: Iterator[Line]) -> Iterator[str]:
+    first = True
+    for line in lines:
+        yield ("" if first else "\n") + written(line)
+        first = False
+    if first:
+        yield written(silent("nothing was asked that a report could answer"))
 
 
 def earlier_part(history: Sequence[tuple[str, str]]) -> Part | None:

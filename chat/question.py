@@ -54,6 +54,7 @@ class Topic:
 
     name: str
     finding: int | None = None  # its place among `known_findings`
+    beside: frozenset[int] = frozenset()  # findings that the same sentence must have: a ground-glass nodule
     words: Stems = frozenset()  # that stand in the sentence too
     places: Stems = frozenset()
     details: Stems = frozenset()  # "large", "mild"
@@ -209,15 +210,16 @@ def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> 
         token for token in left if token not in places and token not in details and token not in _GENERIC
     )
     if named:
-        for one in named:
-            yield Topic(
-                name=one.finding.name,
-                finding=place_of(one.finding.name),
-                words=words,
-                places=places,
-                details=details,
-                denied=denied != one.against,
-            )
+        *others, last = named
+        yield Topic(
+            name=" ".join(one.finding.name for one in named),
+            finding=place_of(last.finding.name),
+            beside=frozenset(place_of(one.finding.name) for one in others) - {place_of(last.finding.name)},
+            words=words,
+            places=places,
+            details=details,
+            denied=denied != last.against,
+        )
     elif words or places or details:
         salient = words or frozenset()
         yield Topic(

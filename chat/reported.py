@@ -171,7 +171,11 @@ def _introduced(topic: Topic, part: Part) -> str:
 def _unsaid(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
     whose = f"the report of {cases[0].study} does" if len(cases) == 1 else "the reports do"
     bare = Topic(name=topic.name, finding=topic.finding)
-    if topic.words and topic.finding is not None and any(any(mentions(case, bare)) for case in cases):
+    if (
+        (topic.words or topic.beside)
+        and topic.finding is not None
+        and any(any(mentions(case, bare)) for case in cases)
+    ):
         return silent(f"{topic.name.lower()} is mentioned, but not what is asked of it")
     return silent(f"{whose} not mention {topic.name.lower() or 'it'}")
 

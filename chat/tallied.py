@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chat.draft import Line, few, listed, silent
+from chat.draft import FEW_QUOTES, Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part, Topic
 from chat.sentence_reading import place_of
@@ -65,9 +65,7 @@ def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
 def _told(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
     having = [(case, one) for case in cases if (one := verdict(case, topic)).is_there]
     names = listed([case.study for case, _ in having])
-    return Line(
-        f"- {topic.name} in {names}:", tuple(q for _, one in having for q in few(one.quotes, cases)[:2])
-    )
+    return Line(f"- {topic.name} in {names}:", tuple(q for _, one in having for q in one.quotes[:FEW_QUOTES]))
 
 
 def _matching(part: Part, cases: Sequence[CaseEvidence], *, counted: bool) -> Iterator[Line]:

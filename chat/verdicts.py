@@ -77,7 +77,7 @@ def said_of(topic: Topic, read: ReadSentence) -> Said | None:
         return _said_of_words(topic.words, read)
     for place, said in enumerate(_SAID):
         if topic.finding in read.findings[place]:
-            return _with_words(said, topic.words, read)
+            return _with_words(said, topic.words, read) if _has_all(topic.beside, read) else None
     if topic.finding in read.ruled_out and not topic.words:
         return "denied"
     return None
@@ -85,12 +85,16 @@ def said_of(topic: Topic, read: ReadSentence) -> Said | None:
 
 def is_one_of_the_18(topic: Topic) -> bool:
     """Whether a topic is a finding that CT-RATE's reports are labelled for."""
-    return topic.finding is not None and known_findings()[topic.finding].name in ABNORMALITIES
+    return (
+        topic.finding is not None
+        and not topic.beside
+        and known_findings()[topic.finding].name in ABNORMALITIES
+    )
 
 
 def traces_of(case: CaseEvidence, topic: Topic) -> Iterable[Quote]:
     """Return the sentences that say what comes near a finding, and is not it."""
-    if topic.finding is None or topic.words:
+    if topic.finding is None or topic.words or topic.beside:
         return ()
     return [
         quote
@@ -106,6 +110,10 @@ def _said_of_words(words: Stems, read: ReadSentence) -> Said | None:
     if words <= read.affirmed:
         return "affirmed"
     return "hedged" if words <= read.affirmed | read.hedged else "denied"
+
+
+def _has_all(beside: frozenset[int], read: ReadSentence) -> bool:
+    return beside <= frozenset().union(*read.findings)
 
 
 def _with_words(said: Said, words: Stems, read: ReadSentence) -> Said | None:

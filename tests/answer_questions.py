@@ -33,7 +33,7 @@ count | valid_101_b valid_163_d valid_664_a | How many had emphysema? | valid_10
 count | valid_538_b | How many newly developing mass lesions are there? | valid_538_b f3 ? f4 i1
 comparison | valid_984_a valid_125_a valid_910_a | Which case has the widest ascending aorta? | valid_984_a f8; valid_125_a f5; valid_910_a f5 | say valid_984_a: 45 mm
 comparison | valid_60_a valid_60_b valid_60_c | Which of these have a pleural effusion but no hiatal hernia? | valid_60_b f13 i2
-comparison | valid_125_a valid_910_a | What do both cases have in common? | valid_125_a f7 f9 f14 i2 i3; valid_910_a f7 f8 f15 i1 i4 ? f16 i5
+comparison | valid_125_a valid_910_a | What do both cases have in common? | valid_125_a f7 f9 f14 i2 i3; valid_910_a f7 f8 f14 f15 i1 i4 ? f16 f25 i5
 follow-up | valid_7_a valid_7_b | How many days are between the two studies? | say 11 days
 follow-up | valid_60_a valid_60_b valid_60_c | Did the patient have a follow-up? | say day 60
 follow-up | valid_4_a valid_4_b | Is the pleural effusion stable? | valid_4_b f7
