@@ -101,7 +101,8 @@ class Context:
         with one_state(self._engine) as connection:
             studies = [find_case_by_any_name(connection, name, self._key) for name in names]
             cases = stored_cases(connection, studies)
-            if _ANOTHER_STUDY.search(question):
+            days = any(part.kind == "days" for part in understand(question))
+            if _ANOTHER_STUDY.search(question) or (days and len(cases) == 1):
                 cases += studies_of_same_patients(connection, studies)
         if any(part.kind == "score" for part in understand(question)):
             cases = [self._scored(case, subject) for case in cases]

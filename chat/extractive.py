@@ -17,6 +17,7 @@ Answering = Callable[[Part, Sequence[CaseEvidence]], Iterator[Line]]
 _ANSWERING: Mapping[Kind, Answering] = {
     "presence": reported.presence,
     "location": reported.location,
+    "degree": reported.degree,
     "number": reported.number,
     "free": reported.free,
     "overview": reported.overview,
@@ -89,7 +90,7 @@ def answer_part(part: Part, evidence: Evidence) -> Iterator[Line]:
     """Answer one part of a question from the cases it names, or from all."""
     for note in part.notes:
         yield Line(note)
-    scope = asked_cases(part.text, evidence.cases)
+    scope = asked_cases(part.text, evidence.cases, by_place=part.kind != "days")
     if scope.unknown:
         yield silent(f"{' and '.join(scope.unknown)} is not among them")
         return

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from chat.draft import Line, few, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part, Topic
+from chat.reported import location
 from chat.sentence_reading import read_sentence
 from chat.sequels import with_sequel
 from chat.verdicts import fits, mentions
@@ -15,6 +16,7 @@ _IN_WORDS = re.compile(
     r"\b(?:milli|centi)met\w+|\bsmall\b|\blarge\b|\btiny\b|\bminimal\b|\bgiant\b", re.IGNORECASE
 )
 _SMALLEST = re.compile(r"\b(?:smallest|smaller|thinnest|least|youngest|younger)\b", re.IGNORECASE)
+_WHICH_PART = re.compile(r"\b(?:which|what) (?:side|lung|lobe|segment|kidney|breast)\b", re.IGNORECASE)
 _BY_AGE = re.compile(r"\b(?:oldest|older|youngest|younger)\b", re.IGNORECASE)
 
 
@@ -46,6 +48,9 @@ def size(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
 
 def largest(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Say which case has the largest (or smallest) of what is asked, by the lengths in its report."""
+    if len(cases) == 1 and part.topics:
+        yield from location(part, cases) if _WHICH_PART.search(part.text) else size(part, cases)
+        return
     smallest = bool(_SMALLEST.search(part.text))
     if _BY_AGE.search(part.text):
         yield _by_age(cases, youngest=smallest)

@@ -8,12 +8,11 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from chat.question_words import CASE_WORDS, FRAMES, IMAGE, KINDS, PLACES, STATED, WHY, Kind
-from chat.sentence_reading import Stems, asked_wordings, canonical, first_of_family, place_of
+from chat.question_words import CASE_WORDS, FRAMES, IMAGE, KINDS, ORGANS, PLACES, STATED, WHY, Kind
+from chat.sentence_reading import Stems, asked_wordings, canonical, first_of_family, place_of, word_stem
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
-from encoders.statements import stem
 from encoders.wordings import Finding
 from retrieval.known_findings import Named, findings_in, is_one_word_more
 from retrieval.misspelt import one_letter_away
@@ -27,25 +26,25 @@ _PARTS = re.compile(
     r"|who)\b)",
     re.IGNORECASE,
 )
-_SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|with|plus|as well as|but)\b")
+_TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
+_SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
 _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
 _FRAMED_FIRST: tuple[Kind, ...] = ("size", "location", "number", "count", "days", "change", "largest")
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
 _GENERIC = frozenset(
-    stem(word)
+    word_stem(word)
     for word in "lung lungs pulmonary structure structures change changes disease process disorder pattern type "
     "configuration common vessel vessels tissue difference significant number numbers specific increase increased "
-    "disorder involvement due old new mm cm size sizes area areas region regions parenchyma parenchymal thin".split()
+    "disorder involvement due mm cm size sizes area areas region regions parenchyma parenchymal thin".split()
 )
-_SILENT = frozenset(stem(word) for word in FUNCTION) | STATED
-_MODIFIER_STEMS = frozenset(first_of_family(stem(word)) for word in MODIFIERS)
-PLACE_STEMS = frozenset(map(first_of_family, PLACES))
-"""Stems of words that say where."""
+_SILENT = frozenset(word_stem(word) for word in FUNCTION) | STATED
+_MODIFIER_STEMS = frozenset(first_of_family(word_stem(word)) for word in MODIFIERS)
+PLACE_STEMS = PLACES
 _YES_NO = next(pattern for kind, pattern in KINDS if kind == "presence")
 _ASKS_WHICH = re.compile(r"\b(?:what|which|where|who|whose|why|how|when|describe|explain|tell)\b")
 _ASKS_HOW_LARGE = re.compile(r"\b(?:how|mm|cm|what|than|or)\b")
-_WHERE = frozenset(first_of_family(stem(word)) for word in _SIDES_AND_LOBES.split())
+_WHERE = frozenset(first_of_family(word_stem(word)) for word in _SIDES_AND_LOBES.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +93,7 @@ def understand(question: str, earlier: Part | None = None) -> tuple[Part, ...]:
 
 
 def _part(text: str) -> Part:
-    lowered = " ".join(text.lower().replace("’", "'").split())
+    lowered = _TAG_QUESTION.sub("", " ".join(text.lower().replace("’", "'").split()))
     words, notes = _spelt(lowered)
     kind = _kind(words)
     topics = tuple(_topics(words, kind))
@@ -151,13 +150,15 @@ def _is_known(word: str) -> bool:
     plain = plain_words(word)
     return (
         word in ORDINARY_WORDS
-        or all(one in vocabulary() | FUNCTION | MODIFIERS or stem(one) in _known_stems() for one in plain)
+        or all(
+            one in vocabulary() | FUNCTION | MODIFIERS or word_stem(one) in _known_stems() for one in plain
+        )
         or word in ABBREVIATIONS
     )
 
 
 def _known_stems() -> Collection[str]:
-    return _STEMS or _STEMS.update(stem(word) for word in vocabulary() | FUNCTION | MODIFIERS) or _STEMS
+    return _STEMS or _STEMS.update(word_stem(word) for word in vocabulary() | FUNCTION | MODIFIERS) or _STEMS
 
 
 _STEMS: set[str] = set()
@@ -187,7 +188,7 @@ def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
         left = {
             token: word
             for place, (word, token) in enumerate(tokens)
-            if place not in taken and word in kept and stem(word) not in _SILENT and token not in own
+            if place not in taken and word in kept and word_stem(word) not in _SILENT and token not in own
         }
         yield from _narrowed(named, left, denied)
 
@@ -220,11 +221,10 @@ def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> 
             details=details,
             denied=denied != last.against,
         )
-    elif words or places or details:
-        salient = words or frozenset()
+    elif words or places or (details | frozenset(left)) & ORGANS:
         yield Topic(
             name=" ".join(left.values()),
-            words=salient | places | details,
+            words=words | places | details | (frozenset(left) & ORGANS if not words else frozenset()),
             denied=denied,
         )
 
@@ -256,4 +256,4 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             else (word,)
         )
     ]
-    return [(word, first_of_family(stem(word))) for word in full]
+    return [(word, first_of_family(word_stem(word))) for word in full]

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from encoders.statements import stem
+from chat.sentence_reading import canonical, word_stem
 
 Kind = Literal[
     "days",
@@ -16,6 +16,7 @@ Kind = Literal[
     "change",
     "size",
     "location",
+    "degree",
     "number",
     "overview",
     "presence",
@@ -55,7 +56,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ),
         (
             "common",
-            r"\bin common\b|\bcompar(?:e|ed|ing|ison)\b|\bdiffer(?:s|ences?|ent)?\b|\bversus\b|\bvs\b"
+            r"\bin common\b|\bcompar(?:e|ed|ing|ison)\b(?! (?:with|to) (?:the |a |any |its )?(?:previous|prior|earlier|last|old))|\bdiffer(?:s|ences?|ent)?\b|\bversus\b|\bvs\b"
             r"|\bsimilarit\w+|\bshared? (?:by|findings?)\b|\bwhat do (?:these|both|they|all)\b.*\bshare\b",
         ),
         (
@@ -75,7 +76,8 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"\b(?:stable|unchanged|chang(?:e|ed|es|ing)|progress(?:ed|ion|ing|ive)?|regress(?:ed|ion)?"
             r"|grow(?:n|th|ing|s)?|grew|shr[aiu]nk(?:en)?|newly|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution)\b"
             r"|\b(?:previous|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b"
-            r"|\b(?:any|something|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\bis\b.*\bnew\?"
+            r"|\b(?:any|something|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\b(?:is|are|was|were)\b.*\bnew\s*$"
+            r"|\b(?:get|gets|got|getting|become|became|gone)\b.*\b(?:larger|bigger|smaller|better|worse|wider|thicker)\b"
             r"|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\bhas\b.*\b(?:in|de)creased\b",
         ),
         (
@@ -91,6 +93,10 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"|kidneys?|organs?|ribs?|levels?|breasts?|hemithorax|adrenals?(?: glands?)?|vertebrae?|vessels?"
             r"|arter(?:y|ies)|stations?|structures?|places?|sites?|bones?)\b|\b(?:left|right) or (?:the )?(?:left|right)\b",
         ),
+        (
+            "degree",
+            r"\bhow (?:severe|bad|much|advanced|marked|pronounced|serious)\b|\b(?:severity|degree|grade|extent) of\b",
+        ),
         ("number", r"\bhow many\b|\bnumber of\b|\bsingle or multiple\b|\bsolitary or\b"),
         (
             "overview",
@@ -102,7 +108,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ),
         (
             "presence",
-            r"^(?:and |but |so |or |then |also )?(?:is|are|was|were|does|do|did|has|have|had|any|can|could|isn't"
+            r"^(?:and |but |so |or |then |also )?(?:there (?:is|are|was|were)|is|are|was|were|does|do|did|has|have|had|any|can|could|isn't"
             r"|aren't|wasn't|doesn't|didn't|hasn't)\b|\b(?:present|absent|ruled out|excluded)\b",
         ),
     )
@@ -118,6 +124,9 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
         r"\b(?:where(?:abouts)?|locat\w+|locali[sz]\w*|situated|position|which|what|lobes?|lungs?|sides?|segments?"
         r"|zones?|regions?|areas?|parts?|organs?|levels?|stations?|structures?|places?|sites?|lie|lies|left|right|or)\b"
     ),
+    "degree": re.compile(
+        r"\b(?:how|severe|bad|much|advanced|marked|pronounced|serious|severity|degree|grade|extent)\b"
+    ),
     "number": re.compile(r"\b(?:how many|number|single|multiple|solitary|several)\b"),
     "count": re.compile(
         r"\b(?:how many|number|count|what (?:proportion|fraction|percentage|share|percent)|how (?:common|frequent"
@@ -129,6 +138,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "change": re.compile(
         r"\b(?:stable|unchanged|chang\w+|progress\w*|regress\w*|grow\w*|grew|shr[aiu]nk\w*|newly|new|improv\w+"
         r"|worsen\w*|resolv\w+|evolv\w+|evolution|previous|prior|earlier|last|exam\w*|over time|increas\w+|decreas\w+"
+        r"|get|gets|got|getting|become|became|gone|larger|bigger|smaller|better|worse|wider|thicker"
         r"|since|compar\w+|something|anything|time|size|how|develop\w*)\b"
     ),
     "days": re.compile(
@@ -155,7 +165,7 @@ CASE_WORDS = re.compile(
 )
 
 STATED = frozenset(
-    stem(word)
+    word_stem(word)
     for word in re.findall(
         r"\w+",
         "affirm call called consider considered describe described mention mentioned say says said state stated know known"
@@ -163,13 +173,13 @@ STATED = frozenset(
         " document documented contain contains contained concern concerning regard regarding related kind type"
         " what how much many word words thing things item currently here everything whole entire"
         " visible visibly affect affected affects involve involved involves exist exists existing occur occurs"
-        " sort suffer suffers suffering diagnosed diagnose were suggest suggested",
+        " anything something nothing everything he she him hers undergone undergo underwent received sort suffer suffers suffering diagnosed diagnose were suggest suggested",
     )
 )
 """Verbs of saying: they ask for nothing."""
 
 PLACES = frozenset(
-    stem(word)
+    first
     for word in re.findall(
         r"\w+",
         """
@@ -186,10 +196,26 @@ PLACES = frozenset(
         interlobar intercostal subcutaneous prebronchial infrahilar suprahilar retrosternal
         """,
     )
+    for first in canonical(word)
 )
 """Stems of words that say where."""
 
-SIDES = {"right": {"right", "bilater", "bilateral", "both"}, "left": {"left", "bilater", "bilateral", "both"}}
+SIDES = {side: frozenset(canonical(f"{side} bilateral bilaterally both")) for side in canonical("right left")}
+"""Stems that a side is said by."""
+
+SEVERITY = re.compile(
+    r"\b(?:mild(?:ly)?|minimal(?:ly)?|moderate(?:ly)?|severe(?:ly)?|marked(?:ly)?|slight(?:ly)?|extensive(?:ly)?"
+    r"|diffuse(?:ly)?|widespread|advanced|prominent|significant(?:ly)?|large|small|trace|massive|millimetric|few"
+    r"|predominant(?:ly)?|more|focal|total|complete(?:ly)?)\b",
+    re.IGNORECASE,
+)
+"""How reports say how much."""
+
+ORGANS = frozenset(
+    canonical(
+        "heart aorta bone artery vein vessel mediastinum pleura lung trachea bronchus esophagus liver spleen kidney"
+    )
+)
 
 CHANGED = re.compile(
     r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|increas\w+|decreas\w+|regress\w+"
@@ -207,8 +233,9 @@ QUANTITY = re.compile(
 """How reports say how many."""
 
 IMAGE = re.compile(
-    r"\b(?:this|the|my|that|uploaded|attached|given) (?:\w+ )?(?:image|images|picture|volume|scan|ct|slice|slices"
-    r"|series|upload|file)\b|\b(?:do|can|what) (?:do )?you see\b|\blook at\b|\bin the image\b|<image>"
+    r"\b(?:this|my|uploaded|attached) (?:\w+ )?(?:image|images|picture|volume|scan|ct|slice|slices|series"
+    r"|upload|file|chest|patient's (?:ct|scan))\b|\bthe (?:image|images|picture|upload|uploaded \w+|volume shown)\b"
+    r"|\b(?:do|can|what) (?:do )?you see\b|\blook at\b|<image>"
 )
 """A question about pixels rather than about what reports say."""
 

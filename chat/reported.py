@@ -1,15 +1,18 @@
 """What reports say: whether, where, how many, what changed; answered with their sentences."""
 
+import re
 from collections.abc import Iterator, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part, Topic
-from chat.question_words import CHANGED, QUANTITY
+from chat.question_words import CHANGED, QUANTITY, SEVERITY
 from chat.sentence_reading import known_findings, read_sentence
 from chat.sequels import with_sequel
-from chat.verdicts import Verdict, is_one_of_the_18, mentions, place_stems, verdict
+from chat.verdicts import Verdict, fits, is_one_of_the_18, mentions, place_stems, verdict
 from encoders.reports import EMPTY_SECTION
+
+_EVERY = re.compile(r"\b(?:all|every|each|both)\b", re.IGNORECASE)
 
 
 def presence(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
@@ -22,7 +25,7 @@ def presence(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         if len(cases) == 1:
             yield _in_one(topic, cases[0], named)
         else:
-            yield from _in_many(topic, cases, named)
+            yield from _in_many(topic, cases, named, every=bool(_EVERY.search(part.text)))
 
 
 def location(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
@@ -39,13 +42,23 @@ def number(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     yield from _quoting(part, cases, lambda _, quote: bool(QUANTITY.search(quote.text)), "how many")
 
 
+def degree(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
+    """Quote the sentences that say how much of it there is."""
+    yield from _quoting(part, cases, lambda _, quote: bool(SEVERITY.search(quote.text)), "how much")
+
+
 def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Quote what is said of the topics; nothing where a word of the question is nowhere said."""
     if not part.topics:
         yield silent("no report could be asked that")
         return
     for topic in part.topics:
-        quotes = [quote for case in cases for quote, _, _ in mentions(case, topic)]
+        quotes = [
+            quote
+            for case in cases
+            for quote, read, said in mentions(case, topic)
+            if fits(topic, read, denied=said == "denied") is not False
+        ]
         if quotes:
             yield Line(f"On {topic.name}:", few(quotes, cases))
         else:
@@ -87,8 +100,7 @@ def _in_one(topic: Topic, case: CaseEvidence, named: str) -> Line:
         case "unclear":
             return Line(f"{named}The report of {case.study} says:", quotes)
         case "elsewhere":
-            wanted = " ".join(sorted(topic.places | topic.details))
-            return Line(f"{named}Reported, but not as asked ({wanted}):", few(judged.near, [case]))
+            return Line(f"{named}Reported, but not where or how it was asked:", few(judged.near, [case]))
     return _silent_case(topic, case, judged, named)
 
 
@@ -111,7 +123,7 @@ def _by_label(topic: Topic, case: CaseEvidence, named: str) -> Line:
     return Line(f"{named}{said}, {source}.")
 
 
-def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str) -> Iterator[Line]:
+def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str, *, every: bool) -> Iterator[Line]:
     judged = [(case, verdict(case, topic)) for case in cases]
     there = [(case, one) for case, one in judged if one.is_there]
     absent = [(case, one) for case, one in judged if one.status == "absent"]
@@ -122,7 +134,7 @@ def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str) -> Iterato
         else:
             yield _unsaid(topic, cases)
         return
-    yield Line(f"{named}{_tally(topic, len(there), len(cases))}")
+    yield Line(f"{named}{_tally(topic, len(there), len(cases), every=every, unsure=bool(other))}")
     for case, one in there:
         yield Line(
             f"- {case.study}{', as a possibility' if one.status == 'possible' else ''}:",
@@ -137,9 +149,17 @@ def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str) -> Iterato
         yield Line(f"- not mentioned in {listed(unsaid)}.")
 
 
-def _tally(topic: Topic, there: int, cases: int) -> str:
+def _tally(topic: Topic, there: int, cases: int, *, every: bool, unsure: bool) -> str:
     if not there:
-        return f"{'Absent' if topic.denied else 'No'}, in none of {cases} cases it is reported."
+        return (
+            f"Not as asked in any of {cases} cases." if unsure else f"No, reported in none of {cases} cases."
+        )
+    if every and there < cases:
+        return (
+            f"Not in all: in {there} of {cases} cases."
+            if topic.denied
+            else f"No, in {there} of {cases} cases."
+        )
     return f"{'Present' if topic.denied else 'Yes'}, in {there} of {cases} cases."
 
 
@@ -151,11 +171,10 @@ def _quoting(part: Part, cases: Sequence[CaseEvidence], says, what: str) -> Iter
     for topic in part.topics:
         quotes, seen = [], False
         for case in cases:
-            for quote, _, said in mentions(case, topic):
-                seen = seen or said != "denied"
-                told = with_sequel(case, quote)
-                if said != "denied":
-                    quotes += [each for each in told if says(topic, each)]
+            for quote, read, said in mentions(case, topic):
+                if said != "denied" and fits(topic, read, denied=False) is not False:
+                    seen = True
+                    quotes += [each for each in with_sequel(case, quote) if says(topic, each)]
         if quotes:
             yield Line(_introduced(topic, part), few(quotes, cases))
         elif seen:

@@ -40,8 +40,14 @@ class Scope:
     unknown: tuple[str, ...] = ()
 
 
-def asked_cases(text: str, cases: Sequence[CaseEvidence]) -> Scope:
-    """Return the cases that a question names or counts off; all, where it does neither."""
+def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = True) -> Scope:
+    """Return the cases that a question names or counts off; all, where it does neither.
+
+    Args:
+        text: one part of a question.
+        cases: in their order.
+        by_place: whether "the first case" counts; of days between the first scan and the last it does not.
+    """
     by_name = _by_name(cases)
     named: list[CaseEvidence] = []
     rest = text
@@ -54,7 +60,7 @@ def asked_cases(text: str, cases: Sequence[CaseEvidence]) -> Scope:
     if named or unknown:
         order = [case for case in cases if case in named]
         return Scope(cases=tuple(order), text=rest, unknown=unknown)
-    return _counted_off(text, cases)
+    return _counted_off(text, cases) if by_place else Scope(cases=tuple(cases), text=text)
 
 
 def _counted_off(text: str, cases: Sequence[CaseEvidence]) -> Scope:

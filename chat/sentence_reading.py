@@ -20,6 +20,9 @@ from retrieval.known_findings import StemmedWording, stemmed_wordings
 
 Stems = frozenset[str]
 
+_SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers": "cancer"}
+"""What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
+
 _ADDRESSED = re.compile(  # what nobody writes of a chest: it is meant for a program that reads the report
     r"\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,40}\b(?:instruction|prompt|rule|previous|above|prior"
     r"|evidence|context|everything|all)"
@@ -34,12 +37,26 @@ _ADDRESSED = re.compile(  # what nobody writes of a chest: it is meant for a pro
     r"|<\|?/?\w+\|?>|\[/?inst\]|\[/?system\]|#{2,}|```|https?://|\bjailbreak|\bprompt injection",
     re.IGNORECASE,
 )
+_LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
+    r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious|unlikely"
+    r"|low probability|less likely|uncertain|doubtful|cannot exclude)\b",
+    re.IGNORECASE,
+)
 _MEASURE = re.compile(
     r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*"
     r"(mm|cm|millimet\w+|centimet\w+)\b",
     re.IGNORECASE,
 )
+_JOINTS = re.compile(r"[,;:()]|\band\b|\bbut\b")
 _ONE_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A stretch of a sentence: its stems, and the findings it names whatever it says of them."""
+
+    words: Stems
+    findings: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +69,7 @@ class ReadSentence:
     findings: tuple[frozenset[int], frozenset[int], frozenset[int]]  # affirmed, hedged, denied
     traces: frozenset[int]  # affirmed
     ruled_out: frozenset[int]  # by what is affirmed: "heart size is normal"
-    phrases: tuple[Stems, ...]  # stretches between commas and conjunctions
+    phrases: tuple["Phrase", ...]  # stretches between commas and conjunctions
     sizes_mm: tuple[float, ...]
 
     @property
@@ -78,12 +95,21 @@ def place_of(name: str) -> int:
 @cache
 def asked_wordings() -> tuple[StemmedWording, ...]:
     """Return what findings are called in questions, in the stems of `canonical`."""
-    return tuple(stemmed_wordings(stem, _families()))
+    return tuple(stemmed_wordings(word_stem, _families()))
 
 
 def canonical(text: str) -> tuple[str, ...]:
     """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
-    return tuple(first_of_family(stem(word)) for word in plain_words(text))
+    return tuple(first_of_family(word_stem(word)) for word in plain_words(text))
+
+
+def word_stem(word: str) -> str:
+    """Return the stem of a plain word, its plural's too: "kidneys" is "kidney"."""
+    one = _SAME.get(word, word)
+    if one.endswith("ically"):
+        one = one[:-2]
+    plural = one.endswith("s") and len(one) > 3 and not one.endswith(("ss", "us", "is"))
+    return stem(one[:-1] if plural else one)
 
 
 def first_of_family(one: str) -> str:
@@ -106,8 +132,12 @@ def read_sentence(text: str) -> ReadSentence:
     """
     text = readable(text)
     said = split_by_polarity(text)
-    plain = [tuple(map(stem, plain_words(part))) for part in (said.affirmed, said.hedged, said.denied)]
-    affirmed, hedged, denied = (frozenset(map(first_of_family, part)) for part in plain)
+    sure, open_to_doubt = (said.affirmed, said.hedged)
+    if _LEFT_OPEN.search(text):
+        sure, open_to_doubt = "", f"{said.affirmed} {said.hedged}"
+    parts = [plain_words(part) for part in (sure, open_to_doubt, said.denied)]
+    affirmed, hedged, denied = (frozenset(map(_canonical_stem, part)) for part in parts)
+    plain = [tuple(map(_report_stem, part)) for part in parts]
     found = [_found(_said_index(), part) for part in plain]
     return ReadSentence(
         affirmed=affirmed,
@@ -116,7 +146,7 @@ def read_sentence(text: str) -> ReadSentence:
         findings=(found[0], found[1], found[2]),
         traces=_found(_trace_index(), plain[0] + plain[1]),
         ruled_out=_found(_against_index(), plain[0]),
-        phrases=tuple(frozenset(canonical(part)) for part in re.split(r"[,;:()]|\band\b", text)),
+        phrases=tuple(_phrase(part) for part in _JOINTS.split(text) if part.strip()),
         sizes_mm=sizes_mm(text),
     )
 
@@ -131,12 +161,27 @@ def sizes_mm(text: str) -> tuple[float, ...]:
     return tuple(found)
 
 
+def _phrase(text: str) -> Phrase:
+    words = plain_words(text)
+    named = _found(_said_index(), tuple(map(_report_stem, words)))
+    return Phrase(frozenset(map(_canonical_stem, words)), named)
+
+
+def _canonical_stem(word: str) -> str:
+    return first_of_family(word_stem(word))
+
+
+def _report_stem(word: str) -> str:
+    """Return a stem as label rules have it, adverbs aside."""
+    return stem(word[:-2] if word.endswith("ically") else word)
+
+
 @cache
 def _families() -> dict[str, tuple[str, ...]]:
     return {
         member: members
         for family in FAMILIES
-        for members in (tuple(dict.fromkeys(stem(word) for one in family for word in plain_words(one))),)
+        for members in (tuple(dict.fromkeys(word_stem(word) for one in family for word in plain_words(one))),)
         for member in members
     }
 

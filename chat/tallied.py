@@ -55,7 +55,8 @@ def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         topic for topic in topics if topic not in shared and any(verdict(c, topic).is_there for c in cases)
     ]
     names = [topic.name for topic in shared]
-    yield Line(f"In all {len(cases)}: {listed(names) if names else 'none of the findings looked for'}.")
+    whole = "both" if len(cases) == 2 else f"all {len(cases)}"
+    yield Line(f"In {whole}: {listed(names) if names else 'none of the findings looked for'}.")
     yield from (_told(topic, cases) for topic in shared)
     if not only_shared:
         yield Line(f"In some only: {listed([topic.name for topic in some]) if some else 'none'}.")

@@ -34,7 +34,7 @@ def days(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
             yield from _on_follow_up(part, studies)
     alone = [case.study for patient, studies in patients.items() if len(studies) == 1 for case in studies]
     if alone:
-        yield Line(f"No other study of the patient is stored for {listed(alone)}.")
+        yield Line(f"No other study of the patient is among these cases for {listed(alone)}.")
 
 
 def person(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
@@ -70,13 +70,7 @@ def _undated(cases: Sequence[CaseEvidence], *, followed: bool) -> Line:
     if followed:
         return silent("the days of these studies are not stored")
     if len(cases) == 1 and cases[0].day is not None:
-        day = cases[0].day
-        said = (
-            "it is the patient's first stored study"
-            if day == 0
-            else f"it was made on day {day} since the first"
-        )
-        return Line(f"{cases[0].study}: {said}; no other study of the patient is stored.")
+        return Line(f"{cases[0].study} was made on day {cases[0].day} since the first study of the patient.")
     return silent("days are counted within one patient, and no two of these studies are of one patient")
 
 

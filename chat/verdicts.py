@@ -6,15 +6,14 @@ from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
 from chat.question import PLACE_STEMS, Topic
-from chat.question_words import SIDES
-from chat.sentence_reading import ReadSentence, Stems, first_of_family, known_findings, read_sentence
+from chat.question_words import ORGANS, SIDES
+from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, read_sentence
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
 Said = Literal["affirmed", "hedged", "denied"]
 _SAID: tuple[Said, ...] = ("affirmed", "hedged", "denied")
-_SIDES = {first_of_family(side): {first_of_family(word) for word in words} for side, words in SIDES.items()}
-_BOTH = frozenset(first_of_family(word) for word in ("bilater", "bilateral", "both"))
+_BOTH = frozenset(canonical("bilateral bilaterally both"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +127,34 @@ def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
         return not _of_other_side(topic.places, read.words)
     if not topic.details <= read.words:
         return False
-    if not topic.places or any(_is_at(topic.places, phrase) for phrase in read.phrases):
+    if topic.finding is None:
+        if topic.words <= ORGANS | PLACE_STEMS:
+            return None  # "is the heart …?" has no yes
+        return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
+    return _at_place(topic, read) if topic.places else True
+
+
+def _at_place(topic: Topic, read: ReadSentence) -> bool | None:
+    """Look for the place where the finding is named, then in what stands beside it and names no finding."""
+    if not _is_at(topic.places, read.words):
+        return False
+    mine = [place for place, phrase in enumerate(read.phrases) if topic.finding in phrase.findings]
+    if any(_is_at(topic.places, _around(read, place, topic.places)) for place in mine):
         return True
-    return None if _is_at(topic.places, read.words) else False
+    named = [read.phrases[place].words for place in mine]
+    return False if named and all(_of_other_side(topic.places, words) for words in named) else None
+
+
+def _around(read: ReadSentence, place: int, asked: Stems) -> Stems:
+    """Return the words of a phrase with those of its neighbours that name no finding and no other side."""
+    words = read.phrases[place].words
+    for step in (-1, 1):
+        other = place + step
+        while 0 <= other < len(read.phrases) and not read.phrases[other].findings:
+            if not _of_other_side(asked, read.phrases[other].words):
+                words |= read.phrases[other].words
+            other += step
+    return words
 
 
 def _is_at(places: Stems, here: Stems) -> bool:
@@ -138,16 +162,16 @@ def _is_at(places: Stems, here: Stems) -> bool:
 
 
 def _has(place: str, here: Stems) -> bool:
-    if place in _SIDES:
-        return bool(_SIDES[place] & here)
+    if place in SIDES:
+        return bool(SIDES[place] & here)
     if place in _BOTH:
-        return bool(_BOTH & here) or _SIDES.keys() <= here
+        return bool(_BOTH & here) or SIDES.keys() <= here
     return place in here
 
 
 def _of_other_side(places: Stems, here: Stems) -> bool:
-    asked = places & _SIDES.keys()
-    return bool(asked) and bool(here & _SIDES.keys()) and not any(_has(side, here) for side in asked)
+    asked = places & SIDES.keys()
+    return bool(asked) and bool(here & SIDES.keys()) and not any(_has(side, here) for side in asked)
 
 
 def _status(found: dict[Said, list[Quote]], unclear: Sequence[Quote], elsewhere: Sequence[Quote]) -> Status:
