@@ -8,8 +8,8 @@ from chat.backends import Asked, Backend
 from chat.citations import Checked, Checker, sentences
 from chat.draft import NOT_IN_CASES
 from chat.evidence import Quote
-from chat.extractive import COMPUTED, Extractive, earlier_part
-from chat.question import Part, understand
+from chat.extractive import COMPUTED, Extractive, asked_parts
+from chat.question import Part
 from encoders.errors import SearchError
 from retrieval.text_query import LONGEST_QUESTION
 
@@ -70,7 +70,7 @@ def answer(asked: Asked, backend: Backend, on_text: Callable[[str], None] | None
         BackendError: the backend is down, too slow, or returns what is no answer.
     """
     check_question(asked.question)
-    parts = understand(asked.question, earlier_part(asked.history))
+    parts = asked_parts(asked)
     refusal = _refusal(asked, parts)
     if refusal is not None:
         if on_text is not None:

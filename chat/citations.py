@@ -115,7 +115,7 @@ def _outside(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[str]:
 
 
 def _supports(claim: str, quotes: Sequence[Quote]) -> bool:
-    """Whether stored sentences say what a sentence claims: its findings, denials, numbers, sides and words."""
+    """Whether stored sentences say what a sentence claims: findings, denials, numbers, sides, words."""
     said, read = read_sentence(claim), [read_sentence(quote.text) for quote in quotes]
     there = frozenset().union(*(each.findings[0] | each.findings[1] for each in read))
     absent = frozenset().union(*(each.findings[2] | each.ruled_out for each in read))

@@ -28,7 +28,8 @@ _SIMILAR = re.compile(
     re.IGNORECASE,
 )
 _ANOTHER_STUDY = re.compile(
-    r"\bfollow(?:ed)?[- ]?ups?\b|\b(?:later|earlier|another|further|next|previous|prior) (?:stud|scan|exam|ct)"
+    r"\bfollow(?:ed)?[- ]?ups?\b|\b(?:later|earlier|another|further|next|previous|prior) (?:stud|scan"
+    r"|exam|ct)"
     r"|\bsince (?:then|the)\b|\bover time\b",
     re.IGNORECASE,
 )

@@ -1,16 +1,15 @@
-"""The built-in backend: no language model; quotes, counts and comparisons from the evidence, right or silent."""
+"""The built-in backend, without a language model: quotes and figures from the evidence, right or silent."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from chat import measured, reported, tallied, told
 from chat.backends import Asked
 from chat.choices import choose
-from chat.draft import NOT_IN_CASES, Line, silent, written
+from chat.draft import NOT_IN_CASES, Line, listed, silent, written
 from chat.evidence import CaseEvidence, Evidence
 from chat.question import Part, understand
-from chat.question_words import Kind
-from chat.scope import asked_cases
+from chat.question_kinds import Kind
+from chat.scope import Scope, asked_cases, names_of, with_their_patients
 
 Answering = Callable[[Part, Sequence[CaseEvidence]], Iterator[Line]]
 
@@ -54,8 +53,8 @@ def _lines(asked: Asked) -> Iterator[Line]:
     if asked.mode == "multiple_choice":
         yield from choose(asked.question, asked.evidence.cases)
         return
-    for part in understand(asked.question, earlier_part(asked.history)):
-        lines = answer_part(part, asked.evidence)
+    for part, scope in _scopes(asked_parts(asked), asked.evidence.cases):
+        lines = answer_part(part, scope, asked.evidence)
         yield from (_shortened(lines) if asked.mode == "short_answer" else lines)
 
 
@@ -77,40 +76,40 @@ def _joined(lines: Iterator[Line]) -> Iterator[str]:
         yield written(silent("nothing was asked that a report could answer"))
 
 
-def earlier_part(history: Sequence[tuple[str, str]]) -> Part | None:
-    """Return the last thing that was asked before, itself completed by what came before it."""
+def asked_parts(asked: Asked) -> tuple[Part, ...]:
+    """Return what is asked, each part completed by what was asked before it."""
+    names = names_of(asked.evidence.cases)
     part: Part | None = None
-    for question, _ in history:
-        parts = understand(question, part)
+    for question, _ in asked.history:
+        parts = understand(question, part, names=names)
         part = parts[-1] if parts else part
-    return part
+    return understand(asked.question, part, names=names)
 
 
-def answer_part(part: Part, evidence: Evidence) -> Iterator[Line]:
-    """Answer one part of a question from the cases it names, or from all."""
+def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
+    """Answer one part of a question from the cases that it is about."""
     for note in part.notes:
         yield Line(note)
-    scope = asked_cases(part.text, evidence.cases, by_place=part.kind != "days")
     if scope.unknown:
-        yield silent(f"{' and '.join(scope.unknown)} is not among them")
-        return
-    if part.about_image and evidence.has_volume:
+        yield silent(f"{listed(scope.unknown)} is not among them")
+    elif part.about_image and evidence.has_volume:
         yield silent("what a volume shows needs a model that sees it; these are reports of stored cases")
-        return
-    if scope.text != part.text:
-        part = _without_names(part, scope.text)
-    if not scope.cases:
+    elif not scope.cases:
         yield silent("there is no case to answer from")
-        return
-    yield from _ANSWERING[part.kind](part, scope.cases)
+    else:
+        yield from _ANSWERING[part.kind](part, scope.cases)
 
 
-def _without_names(part: Part, text: str) -> Part:
-    """Read a question again without the names of its cases, which are no words of a report."""
-    again = understand(text)
-    if not again or not again[0].topics:
-        return replace(part, topics=() if not again or again[0].kind == part.kind else part.topics)
-    return replace(again[0], notes=part.notes, text=part.text)
+def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tuple[Part, Scope]]:
+    """Yield each part with its cases; "the three most similar" are meant until others are named."""
+    meant = cases
+    for part in parts:
+        scope = asked_cases(part.text, cases, by_place=part.kind != "days")
+        if scope.narrowed and scope.cases:
+            meant = with_their_patients(scope.cases, cases)
+        elif not scope.narrowed:
+            scope = Scope(cases=tuple(meant))
+        yield part, scope
 
 
 def _stored_reports(evidence: Evidence) -> Iterator[str]:

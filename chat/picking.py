@@ -5,7 +5,7 @@ from itertools import chain, zip_longest
 
 from chat.evidence import CaseEvidence, Quote
 from chat.question import understand
-from chat.scope import asked_cases
+from chat.scope import asked_cases, names_of
 from chat.sentence_reading import read_sentence
 from chat.verdicts import mentions
 
@@ -40,7 +40,7 @@ def pick_sentences(
 
 
 def _by_need(question: str, cases: Sequence[CaseEvidence]) -> Iterator[Quote]:
-    parts = understand(question)
+    parts = understand(question, names=names_of(cases))
     for part in parts:
         scope = asked_cases(part.text, cases).cases
         for topic in part.topics:

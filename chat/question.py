@@ -5,10 +5,12 @@ What is a finding and what a question denies is read as everywhere else (`retrie
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 
-from chat.question_words import CASE_WORDS, FRAMES, IMAGE, KINDS, ORGANS, PLACES, STATED, WHY, Kind
+from chat.question_kinds import CASE_WORDS, FRAMES, IMAGE, KINDS, WHY, Kind
+from chat.question_words import ORGANS, PLACES, STATED
 from chat.sentence_reading import Stems, asked_wordings, canonical, first_of_family, place_of, word_stem
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
@@ -22,10 +24,12 @@ from retrieval.stems import vocabulary
 from retrieval.telegraphic import in_sentences
 
 _PARTS = re.compile(
-    r"\?+\s*|;\s*|\.\s+(?=[A-Za-z])|,?\s+(?:and|or)\s+(?=(?:did|do|does|is|are|was|were|has|have|how|which|what|where|when"
+    r"\?+\s*|;\s*|\.\s+(?=[A-Za-z])|,?\s+(?:and|or)\s+(?=(?:did|do|does|is|are|was|were|has|have|how"
+    r"|which|what|where|when"
     r"|who)\b)",
     re.IGNORECASE,
 )
+LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-Za-z0-9]+\b")
 _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
 _SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
 _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
@@ -34,9 +38,15 @@ _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|th
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
 _GENERIC = frozenset(
     word_stem(word)
-    for word in "lung lungs pulmonary structure structures change changes disease process disorder pattern type "
-    "configuration common vessel vessels tissue difference significant number numbers specific increase increased "
-    "disorder involvement due mm cm size sizes area areas region regions parenchyma parenchymal thin".split()
+    for word in re.findall(
+        r"\w+",
+        """
+        lung lungs pulmonary structure structures change changes disease process disorder
+        pattern type configuration common vessel vessels tissue difference significant number
+        numbers specific increase increased involvement due mm cm size sizes area areas region
+        regions parenchyma parenchymal thin
+        """,
+    )
 )
 _SILENT = frozenset(word_stem(word) for word in FUNCTION) | STATED
 _MODIFIER_STEMS = frozenset(first_of_family(word_stem(word)) for word in MODIFIERS)
@@ -78,28 +88,40 @@ class Part:
     notes: tuple[str, ...] = field(default=())  # how misspelt words were read
 
 
-def understand(question: str, earlier: Part | None = None) -> tuple[Part, ...]:
+def understand(
+    question: str, earlier: Part | None = None, *, names: tuple[str, ...] = ()
+) -> tuple[Part, ...]:
     """Return what is asked, part by part.
 
     Args:
         question: as typed.
         earlier: what was asked before it, for "and how large is it?".
+        names: of cases, which are no words of a report.
     """
     parts: list[Part] = []
     for text in _PARTS.split(question):
         if text.strip():
-            parts.append(_completed(_part(text.strip()), parts[-1] if parts else earlier))
+            parts.append(_completed(_part(text.strip(), names), parts[-1] if parts else earlier))
     return tuple(parts)
 
 
-def _part(text: str) -> Part:
-    lowered = _TAG_QUESTION.sub("", " ".join(text.lower().replace("’", "'").split()))
+def without_names(text: str, names: Sequence[str]) -> str:
+    """Return a question with "this case" for every name, and for whatever looks like one."""
+    for name in sorted(names, key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", "this case", text, flags=re.IGNORECASE)
+    return LOOKS_LIKE_A_NAME.sub("this case", text)
+
+
+@lru_cache(maxsize=1000)  # one question is read by what picks, what drafts and what checks
+def _part(text: str, names: tuple[str, ...]) -> Part:
+    bare = without_names(text, names).lower().replace("’", "'")
+    lowered = _TAG_QUESTION.sub("", " ".join(bare.split()))
     words, notes = _spelt(lowered)
     kind = _kind(words)
     topics = tuple(_topics(words, kind))
     if kind is None:
-        bare = any(topic.finding is not None for topic in topics) and not _ASKS_WHICH.search(words)
-        kind = "presence" if bare else "free"
+        names_findings = any(topic.finding is not None for topic in topics)
+        kind = "presence" if names_findings and not _ASKS_WHICH.search(words) else "free"
     return Part(
         text=text,
         kind=kind,
@@ -157,11 +179,9 @@ def _is_known(word: str) -> bool:
     )
 
 
-def _known_stems() -> Collection[str]:
-    return _STEMS or _STEMS.update(word_stem(word) for word in vocabulary() | FUNCTION | MODIFIERS) or _STEMS
-
-
-_STEMS: set[str] = set()
+@cache
+def _known_stems() -> frozenset[str]:
+    return frozenset(word_stem(word) for word in vocabulary() | FUNCTION | MODIFIERS)
 
 
 def _topics(text: str, kind: Kind | None) -> Iterable[Topic]:

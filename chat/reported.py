@@ -1,7 +1,7 @@
 """What reports say: whether, where, how many, what changed; answered with their sentences."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
@@ -9,9 +9,14 @@ from chat.question import Part, Topic
 from chat.question_words import CHANGED, QUANTITY, SEVERITY
 from chat.sentence_reading import known_findings, read_sentence
 from chat.sequels import with_sequel
-from chat.verdicts import Verdict, fits, is_one_of_the_18, mentions, place_stems, verdict
+from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, place_stems, verdict
 from encoders.reports import EMPTY_SECTION
 
+_SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
+    "present": ("Yes", "Present, not absent"),
+    "possible": ("Yes, as a possibility", "Possibly present"),
+    "absent": ("No", "Absent"),
+}
 _EVERY = re.compile(r"\b(?:all|every|each|both)\b", re.IGNORECASE)
 
 
@@ -90,24 +95,21 @@ def _in_one(topic: Topic, case: CaseEvidence, named: str) -> Line:
         return _by_label(topic, case, named)
     judged = verdict(case, topic)
     quotes = few(judged.quotes, [case])
-    match judged.status:
-        case "present":
-            return Line(f"{named}{'Present, not absent' if topic.denied else 'Yes'}:", quotes)
-        case "possible":
-            return Line(f"{named}{'Possibly present' if topic.denied else 'Yes, as a possibility'}:", quotes)
-        case "absent":
-            return Line(f"{named}{'Absent' if topic.denied else 'No'}:", quotes)
-        case "unclear":
-            return Line(f"{named}The report of {case.study} says:", quotes)
-        case "elsewhere":
-            return Line(f"{named}Reported, but not where or how it was asked:", few(judged.near, [case]))
+    if judged.status == "unclear":
+        return Line(f"{named}The report of {case.study} says:", quotes)
+    if judged.status == "elsewhere":
+        return Line(f"{named}Reported, but not where or how it was asked:", few(judged.near, [case]))
+    if judged.status in _SAID:
+        asked, if_denied = _SAID[judged.status]
+        return Line(f"{named}{if_denied if topic.denied else asked}:", quotes)
     return _silent_case(topic, case, judged, named)
 
 
 def _silent_case(topic: Topic, case: CaseEvidence, judged: Verdict, named: str) -> Line:
     if not is_one_of_the_18(topic) or topic.words or topic.narrowed:
         return _unsaid(topic, [case])
-    text = f"{named}{'Absent' if topic.denied else 'No'}: the report of {case.study} mentions no {topic.name.lower()}"
+    said = "Absent" if topic.denied else "No"
+    text = f"{named}{said}: the report of {case.study} mentions no {topic.name.lower()}"
     if judged.traces:
         return Line(f"{text}; what comes nearest:", few(judged.traces, [case]))
     return Line(f"{text}.")
@@ -163,7 +165,9 @@ def _tally(topic: Topic, there: int, cases: int, *, every: bool, unsure: bool) -
     return f"{'Present' if topic.denied else 'Yes'}, in {there} of {cases} cases."
 
 
-def _quoting(part: Part, cases: Sequence[CaseEvidence], says, what: str) -> Iterator[Line]:  # type: ignore[no-untyped-def]
+def _quoting(
+    part: Part, cases: Sequence[CaseEvidence], says: Callable[[Topic, Quote], bool], what: str
+) -> Iterator[Line]:
     """Quote the sentences of each topic that say what is asked of it."""
     if not part.topics:
         yield silent(f"it was not said of what {what} is asked")

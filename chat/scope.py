@@ -5,39 +5,39 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chat.evidence import CaseEvidence
+from chat.question import LOOKS_LIKE_A_NAME
 
+_COUNTED = (
+    "one first 1st;two second 2nd;three third 3rd;four fourth 4th;five fifth 5th;six sixth 6th"
+    ";seven seventh 7th;eight eighth 8th;nine ninth 9th;ten tenth 10th"
+)
 _NUMBERS = {
-    name: number
-    for number, names in enumerate(
-        ("one first 1st", "two second 2nd", "three third 3rd", "four fourth 4th", "five fifth 5th")
-        + ("six sixth 6th", "seven seventh 7th", "eight eighth 8th", "nine ninth 9th", "ten tenth 10th"),
-        start=1,
-    )
-    for name in names.split()
+    name: number for number, names in enumerate(_COUNTED.split(";"), start=1) for name in names.split()
 }
 _NUMBER = rf"\d{{1,3}}|{'|'.join(name for name in _NUMBERS if not name[0].isdigit())}"
 _NOUN = r"(?:cases?|patients?|hits?|stud(?:y|ies)|ones?|results?|reports?|scans?)"
 _FIRST_FEW = re.compile(
-    rf"\b(?:(?:the )?(?:top|first|nearest|closest) ({_NUMBER})\b|(?:the )?({_NUMBER}) (?:most |nearest |closest |top |best )"
+    rf"\b(?:(?:the )?(?:top|first|nearest|closest) ({_NUMBER})\b|(?:the )?({_NUMBER}) (?:most |nearest "
+    rf"|closest |top |best )"
     rf"+(?:\w+ )?{_NOUN}\b)",
     re.IGNORECASE,
 )
 _ONE = re.compile(
-    rf"\b(?:(?:case|hit|result|patient) (?:number |no\.? |#)?(\d{{1,3}})\b"
-    r"|(?:the )?(\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last)"
+    r"\b(?:(?:case|hit|result|patient) (?:number |no\.? |#)?(\d{1,3})\b"
+    r"|(?:the )?(\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth"
+    r"|tenth|last)"
     r" (?:case|patient|hit|one|result)\b)",
     re.IGNORECASE,
 )
-_LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-Za-z0-9]+\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The cases that are meant, the question without their names, and names that none of them has."""
+    """The cases that are meant, and names that none of them has."""
 
     cases: tuple[CaseEvidence, ...]
-    text: str
     unknown: tuple[str, ...] = ()
+    narrowed: bool = False  # to some of them
 
 
 def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = True) -> Scope:
@@ -55,27 +55,27 @@ def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = Tr
         pattern = re.compile(rf"(?<![\w.-]){re.escape(name)}(?:'s|’s)?(?![\w-])", re.IGNORECASE)
         if pattern.search(rest):
             named += [case for case in by_name[name] if case not in named]
-            rest = pattern.sub(" this case ", rest)
-    unknown = tuple(dict.fromkeys(_LOOKS_LIKE_A_NAME.findall(rest)))
+            rest = pattern.sub(" ", rest)
+    unknown = tuple(dict.fromkeys(LOOKS_LIKE_A_NAME.findall(rest)))
     if named or unknown:
         order = [case for case in cases if case in named]
-        return Scope(cases=tuple(order), text=rest, unknown=unknown)
-    return _counted_off(text, cases) if by_place else Scope(cases=tuple(cases), text=text)
+        return Scope(cases=tuple(order), unknown=unknown, narrowed=True)
+    return _counted_off(text, cases) if by_place else Scope(cases=tuple(cases))
 
 
 def _counted_off(text: str, cases: Sequence[CaseEvidence]) -> Scope:
     found = [case for case in cases if case.rank > 0]
     if match := _FIRST_FEW.search(text):
         number = _number(match[1] or match[2])
-        return Scope(cases=tuple(found[:number]), text=_FIRST_FEW.sub(" these cases ", text))
+        return Scope(cases=tuple(found[:number]), narrowed=True)
     ranks = [_number(match[1] or match[2]) for match in _ONE.finditer(text)]
     if not ranks:
-        return Scope(cases=tuple(cases), text=text)
+        return Scope(cases=tuple(cases))
     last = max((case.rank for case in found), default=0)
     wanted = {last if rank < 0 else rank for rank in ranks}
     missing = tuple(f"case {rank}" for rank in sorted(wanted) if not 1 <= rank <= last)
     chosen = tuple(case for case in found if case.rank in wanted)
-    return Scope(cases=chosen, text=_ONE.sub(" this case ", text), unknown=missing)
+    return Scope(cases=chosen, unknown=missing, narrowed=True)
 
 
 def _number(word: str) -> int:
@@ -92,3 +92,14 @@ def _by_name(cases: Sequence[CaseEvidence]) -> dict[str, list[CaseEvidence]]:
         for name in dict.fromkeys((case.study, case.patient, *case.volumes)):
             names.setdefault(name, []).append(case)
     return names
+
+
+def names_of(cases: Sequence[CaseEvidence]) -> tuple[str, ...]:
+    """Return every name that cases go by."""
+    return tuple(_by_name(cases))
+
+
+def with_their_patients(some: Sequence[CaseEvidence], cases: Sequence[CaseEvidence]) -> list[CaseEvidence]:
+    """Return some of the cases with the other studies of their patients that were brought along (rank 0)."""
+    patients = {case.patient for case in some}
+    return [case for case in cases if case in some or (case.rank == 0 and case.patient in patients)]

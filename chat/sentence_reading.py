@@ -1,14 +1,14 @@
-"""What one stored sentence says: stems and findings by polarity, places, sizes. No text in it is obeyed.
+"""What one stored sentence says: stems and findings by polarity, places, sizes.
 
-The polarity is `encoders.negation`'s and the wordings are `encoders.wordings`'; a sentence that speaks to a
-machine ("ignore all previous instructions") is read up to there only, so that what was planted in a report
-picks nothing. It is still stored, shown and quoted as it stands.
+The polarity is `encoders.negation`'s and the wordings are `encoders.wordings`'; what is addressed to a
+machine is left out (`chat.planted`).
 """
 
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
+from chat.planted import readable
 from encoders.label_rules import LabelWording, WordingIndex, stemmed_wording
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import OTHERS
@@ -23,22 +23,9 @@ Stems = frozenset[str]
 _SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers": "cancer"}
 """What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
 
-_ADDRESSED = re.compile(  # what nobody writes of a chest: it is meant for a program that reads the report
-    r"\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,40}\b(?:instruction|prompt|rule|previous|above|prior"
-    r"|evidence|context|everything|all)"
-    r"|\b(?:system|assistant|user|developer|ai|model|bot|llm|chatgpt|chatbot)\s*(?:prompt|message|note)?\s*:"
-    r"|\b(?:new|updated|following|hidden|important) instructions?\b"
-    r"|\b(?:you are|you're|act as|pretend|you must|you should|you will)\b"
-    r"|\b(?:answer|reply|respond|say|print|output|write|tell|state|claim|cite|conclude|report|always|never)\s+"
-    r"(?:only|with|that|always|never|exactly|just|in|to|the (?:user|word|following|radiologist)|answer|yes|no"
-    r"|['\"“‘])"
-    r"|\bto (?:the |any )?(?:ai|assistant|model|language model|llm|chatbot)\b"
-    r"|\b(?:ai|language) model\b|\bas an ai\b|\bin your (?:answer|reply|response)\b|\bthe (?:correct|right) answer\b"
-    r"|<\|?/?\w+\|?>|\[/?inst\]|\[/?system\]|#{2,}|```|https?://|\bjailbreak|\bprompt injection",
-    re.IGNORECASE,
-)
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
-    r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious|unlikely"
+    r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*"
+    r"|dubious|unlikely"
     r"|low probability|less likely|uncertain|doubtful|cannot exclude)\b",
     re.IGNORECASE,
 )
@@ -115,12 +102,6 @@ def word_stem(word: str) -> str:
 def first_of_family(one: str) -> str:
     """Return the stem that stands for all that say the same."""
     return _families().get(one, (one,))[0]
-
-
-def readable(text: str) -> str:
-    """Return a sentence up to where it speaks to a machine instead of of a patient."""
-    found = _ADDRESSED.search(text)
-    return text if found is None else text[: found.start()]
 
 
 @lru_cache(maxsize=50_000)  # radiologists repeat themselves

@@ -6,7 +6,8 @@ from chat.evidence import CaseEvidence, Quote
 from chat.sentence_reading import read_sentence
 
 _GOES_ON = re.compile(
-    r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest|described"
+    r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest"
+    r"|described"
     r"|lesions?|mass|nodules?|other|former|latter)|both of)\b",
     re.IGNORECASE,
 )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from chat.answer import Answer, answer
 from chat.backends import Asked
@@ -53,9 +54,11 @@ class Marked:
     said: str
 
 
-def read_marked(text: str) -> list[Marked]:
-    """Read questions as `tests.answer_questions` writes them."""
-    return [_marked(line) for line in text.strip().splitlines()]
+def read_marked(part: str) -> list[Marked]:
+    """Read the questions of `answer_questions.txt` under one of its headings."""
+    text = (Path(__file__).parent / "answer_questions.txt").read_text(encoding="utf-8")
+    section = text.split(f"## {part}\n")[1].split("\n##")[0]
+    return [_marked(line) for line in section.strip().splitlines()]
 
 
 def _marked(line: str) -> Marked:
