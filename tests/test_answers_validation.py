@@ -32,7 +32,7 @@ def cases_for(marked: Marked) -> list[CaseEvidence]:
 @pytest.mark.parametrize("part", ["tuned", "held out"])
 def test_citations_meet_the_marks_and_what_cannot_be_answered_is_refused(part: str) -> None:
     validation()
-    found = Counter()
+    found: Counter[str] = Counter()
     for marked in read_marked(part):
         said = ask(marked.question, *cases_for(marked))
         cited = keys(said.citations)
