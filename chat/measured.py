@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from chat.draft import Line, few, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part, Topic
-from chat.reported import location
+from chat.reported import location, unsaid
 from chat.sentence_reading import read_sentence
 from chat.sequels import with_sequel
 from chat.verdicts import fits, mentions
@@ -42,8 +42,11 @@ def size(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         elif in_words:
             yield Line("Not measured; in words:", few(in_words, cases))
         else:
-            what = "is reported, but not its size" if told else "is not reported, so it has no size"
-            yield silent(f"{topic.name.lower() or 'it'} {what}")
+            yield (
+                silent(f"{topic.name.lower()} is reported, but not its size")
+                if told
+                else unsaid(topic, cases)
+            )
 
 
 def largest(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:

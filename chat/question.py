@@ -11,11 +11,17 @@ from functools import cache, lru_cache
 
 from chat.question_kinds import CASE_WORDS, FRAMES, IMAGE, KINDS, WHY, Kind
 from chat.question_words import ORGANS, PLACES, STATED
-from chat.sentence_reading import Stems, asked_wordings, canonical, first_of_family, place_of, word_stem
+from chat.sentence_reading import (
+    Stems,
+    asked_wordings,
+    first_of_family,
+    own_stems,
+    place_of,
+    word_stem,
+)
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
-from encoders.wordings import Finding
 from retrieval.known_findings import Named, findings_in, is_one_word_more
 from retrieval.misspelt import one_letter_away
 from retrieval.ordinary_words import ORDINARY_WORDS
@@ -34,6 +40,12 @@ _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (
 _SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
 _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
 _FRAMED_FIRST: tuple[Kind, ...] = ("size", "location", "number", "count", "days", "change", "largest")
+_LIMIT = re.compile(
+    r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
+    r"|under|below"
+    r"|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+    r"|([<>])=?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+)
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
 _GENERIC = frozenset(
@@ -67,12 +79,19 @@ class Topic:
     words: Stems = frozenset()  # that stand in the sentence too
     places: Stems = frozenset()
     details: Stems = frozenset()  # "large", "mild"
+    longer_mm: float | None = None  # "larger than 5 mm"
+    shorter_mm: float | None = None
     denied: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether a size is asked for too."""
+        return self.longer_mm is not None or self.shorter_mm is not None
 
     @property
     def narrowed(self) -> bool:
         """Whether a place or a degree is asked for too."""
-        return bool(self.places or self.details)
+        return bool(self.places or self.details) or self.limited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +136,10 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
     bare = without_names(text, names).lower().replace("’", "'")
     lowered = _TAG_QUESTION.sub("", " ".join(bare.split()))
     words, notes = _spelt(lowered)
+    limit = _LIMIT.search(words)
+    words = _LIMIT.sub(" ", words)
     kind = _kind(words)
-    topics = tuple(_topics(words, kind))
+    topics = tuple(_limited(topic, limit) for topic in _topics(words, kind))
     if kind is None:
         names_findings = any(topic.finding is not None for topic in topics)
         kind = "presence" if names_findings and not _ASKS_WHICH.search(words) else "free"
@@ -131,6 +152,15 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
         about_image=bool(IMAGE.search(words)),
         notes=notes,
     )
+
+
+def _limited(topic: Topic, limit: re.Match[str] | None) -> Topic:
+    if limit is None:
+        return topic
+    mm = float(limit[2] or limit[5]) * (10 if (limit[3] or limit[6]) == "cm" else 1)
+    if limit[1] or limit[4] == ">":
+        return replace(topic, name=f"{topic.name} over {mm:g} mm", longer_mm=mm)
+    return replace(topic, name=f"{topic.name} under {mm:g} mm", shorter_mm=mm)
 
 
 def _kind(words: str) -> Kind | None:
@@ -204,22 +234,13 @@ def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
         ]
         kept = {word for word, _ in framed}
         taken = {place for one in named for place in one.places}
-        own = {token for one in named for token in _own_stems(one.finding)} - _WHERE
+        own = {token for one in named for token in own_stems(place_of(one.finding.name))} - _WHERE
         left = {
             token: word
             for place, (word, token) in enumerate(tokens)
             if place not in taken and word in kept and word_stem(word) not in _SILENT and token not in own
         }
         yield from _narrowed(named, left, denied)
-
-
-def _own_stems(finding: Finding) -> frozenset[str]:
-    """Return what only says a finding again: the artery of coronary calcification."""
-    return frozenset(
-        token
-        for wording in (*finding.said_as, *finding.asked_as)
-        for token in canonical(" ".join(word for word in wording.split() if word[0] != "-"))
-    )
 
 
 def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:

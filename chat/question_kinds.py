@@ -117,7 +117,12 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("number", r"\bhow many\b|\bnumber of\b|\bsingle or multiple\b|\bsolitary or\b"),
         (
             "overview",
-            r"\bsummar\w+|\boverview\b|\b(?:impressions?|conclusions?|diagnos[ei]s)\b"
+            r"\b(?:list|name|give)(?: me)?(?: all)?(?: the| of the)?(?: abnormal| main| key)? findings\b"
+            r"|\b(?:any|an|the|what|which)\b.*\babnormalit(?:y|ies)\b|\b(?:anything"
+            r"|something) (?:abnormal|wrong|suspicious)\b"
+            r"|\bnormal (?:scan|ct|study|exam\w*|chest)\b|\b(?:scan|ct|study|exam\w*|everything) (?:is "
+            r"|was )?normal\b"
+            r"|\bsummar\w+|\boverview\b|\b(?:impressions?|conclusions?|diagnos[ei]s)\b"
             r"|\bwhat (?:was|is|were|are) (?:it|they|wrong|(?:the )?(?:main |key "
             r"|important )?(?:findings?|results?|problem))\b"
             r"|\bwhat (?:did|do|does|was|were)\b.*\b(?:have|had|show|find|found|reveal|say|said"
@@ -183,7 +188,8 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "score": re.compile(r"\b(?:zero|shot|scores?|probabilit\w+|likely|how|model|much)\b"),
     "person": re.compile(r"\b(?:how|old|ages?|sex|gender|years?|male|man|female|woman|is|or)\b"),
     "overview": re.compile(
-        r"\b(?:summar\w+|overview|impressions?|conclusions?|diagnos[ei]s|main|key|important|results?"
+        r"\b(?:list|name|give|any|abnormal\w*|normal|wrong|suspicious|summar\w+|overview|impressions?"
+        r"|conclusions?|diagnos[ei]s|main|key|important|results?"
         r"|problem|wrong"
         r"|describe|tell|more|about|say|said|reported|me|final|briefly|short)\b"
     ),
@@ -195,7 +201,8 @@ CASE_WORDS = re.compile(
     r"|five |six |seven |eight"
     rf" |nine |ten )?(?:(?:most )?similar |nearest |retrieved |found |first |second |third |fourth "
     rf"|fifth |last |top )*{_CASES}"
-    r"(?: (?:number )?\d+)?|these|those|them|they|of|both|it|its|which|who|whose|list|me|give|please"
+    r"(?: (?:number )?\d+)?|(?:the|these|those) (?:two|three|four|five|six|seven|eight|nine|ten|\d+)\b"
+    r"|these|those|them|they|of|both|it|its|which|who|whose|list|me|give|please"
     r"|some|other)\b"
 )
 

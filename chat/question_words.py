@@ -9,7 +9,8 @@ STATED = frozenset(
     for word in re.findall(
         r"\w+",
         """
-        affirm call called consider considered describe described mention mentioned say says
+        you i we us whether radiologist doctor physician performed done carried made taken wondering
+        want would like affirm call called consider considered describe described mention mentioned say says
         said state stated know known tell told report reported reports get got ever just really
         actually still already exactly again case about there document documented contain
         contains contained concern concerning regard regarding related kind type what how much

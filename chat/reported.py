@@ -9,6 +9,7 @@ from chat.question import Part, Topic
 from chat.question_words import CHANGED, QUANTITY, SEVERITY
 from chat.sentence_reading import known_findings, read_sentence
 from chat.sequels import with_sequel
+from chat.tallied import which
 from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, place_stems, verdict
 from encoders.reports import EMPTY_SECTION
 
@@ -17,13 +18,21 @@ _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and
     "possible": ("Yes, as a possibility", "Possibly present"),
     "absent": ("No", "Absent"),
 }
-_EVERY = re.compile(r"\b(?:all|every|each|both)\b", re.IGNORECASE)
+_EVERY = re.compile(
+    r"\b(?:every|each)\b|\ball (?:of|the|these|those|\d+|cases|patients|studies|scans|reports)\b"
+    r"|\bboth (?:cases|patients|studies|scans|reports|of)\b|\bdo(?:es)? (?:all|both)\b",
+    re.IGNORECASE,
+)
+_TOGETHER = re.compile(r"\bboth\b.*\band\b", re.IGNORECASE)
 
 
 def presence(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Say whether each topic is there: yes, no, or that the reports do not say."""
     if not part.topics:
         yield silent("no finding was named that a report could speak of")
+        return
+    if len(cases) > 1 and len(part.topics) > 1 and _TOGETHER.search(part.text):
+        yield from which(part, cases)
         return
     for topic in part.topics:
         named = f"{topic.name}: " if len(part.topics) > 1 else ""
@@ -67,7 +76,7 @@ def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         if quotes:
             yield Line(f"On {topic.name}:", few(quotes, cases))
         else:
-            yield _unsaid(topic, cases)
+            yield unsaid(topic, cases)
 
 
 def overview(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
@@ -107,7 +116,7 @@ def _in_one(topic: Topic, case: CaseEvidence, named: str) -> Line:
 
 def _silent_case(topic: Topic, case: CaseEvidence, judged: Verdict, named: str) -> Line:
     if not is_one_of_the_18(topic) or topic.words or topic.narrowed:
-        return _unsaid(topic, [case])
+        return unsaid(topic, [case])
     said = "Absent" if topic.denied else "No"
     text = f"{named}{said}: the report of {case.study} mentions no {topic.name.lower()}"
     if judged.traces:
@@ -134,7 +143,7 @@ def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str, *, every: 
         if is_one_of_the_18(topic) and not topic.words and not topic.narrowed:
             yield Line(f"{named}No: none of the {len(cases)} reports mentions {topic.name.lower()}.")
         else:
-            yield _unsaid(topic, cases)
+            yield unsaid(topic, cases)
         return
     yield Line(f"{named}{_tally(topic, len(there), len(cases), every=every, unsure=bool(other))}")
     for case, one in there:
@@ -146,9 +155,9 @@ def _in_many(topic: Topic, cases: Sequence[CaseEvidence], named: str, *, every: 
         yield Line(f"- {case.study}, not quite as asked:", few((*one.quotes, *one.near), cases))
     for case, one in absent:
         yield Line(f"- not in {case.study}:", few(one.quotes, cases)[:1])
-    unsaid = [case.study for case, one in judged if one.status == "silent"]
-    if unsaid:
-        yield Line(f"- not mentioned in {listed(unsaid)}.")
+    silent_ones = [case.study for case, one in judged if one.status == "silent"]
+    if silent_ones:
+        yield Line(f"- not mentioned in {listed(silent_ones)}.")
 
 
 def _tally(topic: Topic, there: int, cases: int, *, every: bool, unsure: bool) -> str:
@@ -184,14 +193,15 @@ def _quoting(
         elif seen:
             yield silent(f"{topic.name.lower()} is reported, but not {what}")
         else:
-            yield _unsaid(topic, cases)
+            yield unsaid(topic, cases)
 
 
 def _introduced(topic: Topic, part: Part) -> str:
     return f"{topic.name}:" if len(part.topics) > 1 else "As reported:"
 
 
-def _unsaid(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
+def unsaid(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
+    """Refuse what no report says, telling a finding nobody mentions from one of which this is not said."""
     whose = f"the report of {cases[0].study} does" if len(cases) == 1 else "the reports do"
     bare = Topic(name=topic.name, finding=topic.finding)
     if (

@@ -26,9 +26,16 @@ _SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
     r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*"
     r"|dubious|unlikely"
-    r"|low probability|less likely|uncertain|doubtful|cannot exclude)\b",
+    r"|low probability|less likely|uncertain|doubtful|cannot exclude|evaluat\w+ for)\b",
     re.IGNORECASE,
 )
+_WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: of no finding it is one
+    r"\b(?:no|without|lack of|absence of|not)\b[^,;.]{0,40}\bcontra[sc]t|\bcontra[sc]t\b[^,;.]{0,40}\bnot\b"
+    r"|\bnon-? ?contra[sc]t|\bunenhanced\b",
+    re.IGNORECASE,
+)
+_CONTRAST = frozenset(("contrast",))
+_NON = re.compile(r"\bnon[- ](?=[a-z])", re.IGNORECASE)
 _MEASURE = re.compile(
     r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*"
     r"(mm|cm|millimet\w+|centimet\w+)\b",
@@ -80,6 +87,19 @@ def place_of(name: str) -> int:
 
 
 @cache
+def own_stems(finding: int | None) -> Stems:
+    """Return the words that only say a finding again: the artery of coronary calcification."""
+    if finding is None:
+        return frozenset()
+    wordings = (*known_findings()[finding].said_as, *known_findings()[finding].asked_as)
+    return frozenset(
+        token
+        for wording in wordings
+        for token in canonical(" ".join(word for word in wording.split() if word[0] != "-"))
+    )
+
+
+@cache
 def asked_wordings() -> tuple[StemmedWording, ...]:
     """Return what findings are called in questions, in the stems of `canonical`."""
     return tuple(stemmed_wordings(word_stem, _families()))
@@ -95,6 +115,8 @@ def word_stem(word: str) -> str:
     one = _SAME.get(word, word)
     if one.endswith("ically"):
         one = one[:-2]
+    if one.endswith("ies") and len(one) > 4:
+        return stem(one[:-3] + "y")
     plural = one.endswith("s") and len(one) > 3 and not one.endswith(("ss", "us", "is"))
     return stem(one[:-1] if plural else one)
 
@@ -118,6 +140,8 @@ def read_sentence(text: str) -> ReadSentence:
         sure, open_to_doubt = "", f"{said.affirmed} {said.hedged}"
     parts = [plain_words(part) for part in (sure, open_to_doubt, said.denied)]
     affirmed, hedged, denied = (frozenset(map(_canonical_stem, part)) for part in parts)
+    if _WITHOUT_CONTRAST.search(text):
+        affirmed, hedged, denied = affirmed - _CONTRAST, hedged - _CONTRAST, denied | _CONTRAST
     plain = [tuple(map(_report_stem, part)) for part in parts]
     found = [_found(_said_index(), part) for part in plain]
     return ReadSentence(

@@ -1,5 +1,6 @@
 """Counts and comparisons over cases, worked out from what each report says."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,14 @@ from chat.sentence_reading import place_of
 from chat.verdicts import Verdict, is_one_of_the_18, verdict
 from encoders.abnormalities import ABNORMALITIES
 
+_OF_CASES = re.compile(
+    r"\b(?:how many (?:cases|studies|patients|reports) (?:are|were|do)|(?:list|name"
+    r"|show)(?: me)?(?: all)?(?: the)? "
+    r"(?:cases|studies)$|which (?:cases|studies) (?:are|were) (?:these|those|there|found|retrieved"
+    r"|similar))\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
@@ -19,7 +28,9 @@ class _Judged:
     def matches(self, topics: Sequence[Topic]) -> bool:
         """Whether each topic is as asked; one of the 18 that is not mentioned counts as absent."""
         return all(
-            one.status == "absent" or (one.status == "silent" and is_one_of_the_18(topic))
+            one.status == "absent"
+            or (one.status == "silent" and is_one_of_the_18(topic))
+            or (one.status == "elsewhere" and topic.limited)
             if topic.denied
             else one.is_there
             for topic, one in zip(topics, self.verdicts, strict=True)
@@ -71,7 +82,12 @@ def _told(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
 
 def _matching(part: Part, cases: Sequence[CaseEvidence], *, counted: bool) -> Iterator[Line]:
     if not part.topics:
-        yield Line(f"{len(cases)} cases: {listed([case.study for case in cases])}.")
+        names = listed([case.study for case in cases])
+        yield (
+            Line(f"{len(cases)} cases: {names}.")
+            if _OF_CASES.search(part.text)
+            else silent("no finding was named that the cases could be told by")
+        )
         return
     judged = [
         _Judged(case=case, verdicts=tuple(verdict(case, topic) for topic in part.topics)) for case in cases

@@ -7,12 +7,17 @@ from typing import Literal
 from chat.evidence import CaseEvidence, Quote
 from chat.question import PLACE_STEMS, Topic
 from chat.question_words import ORGANS, SIDES
-from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, read_sentence
+from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
 Said = Literal["affirmed", "hedged", "denied"]
 _SAID: tuple[Said, ...] = ("affirmed", "hedged", "denied")
+_NORMAL = frozenset(canonical("normal natural unremarkable clear regular intact healthy"))
+_EVERYWHERE = frozenset(canonical("parenchyma parenchymal level lobe segment gland"))
+_MEDIASTINAL = frozenset(
+    canonical("mediastinum prevascular paratracheal pretracheal subcarinal aortopulmonary paraaortic")
+)
 _BOTH = frozenset(canonical("bilateral bilaterally both"))
 
 
@@ -124,14 +129,32 @@ def _with_words(said: Said, words: Stems, read: ReadSentence) -> Said | None:
 def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
     """Whether a sentence speaks of the place and degree asked for; None: it cannot be told."""
     if denied:
-        return not _of_other_side(topic.places, read.words)
-    if not topic.details <= read.words:
+        return not _of_other_side(topic.places, read.words) and _denied_there(topic, read)
+    if not topic.details <= read.words or not _within_limits(topic, read):
         return False
     if topic.finding is None:
-        if topic.words <= ORGANS | PLACE_STEMS:
-            return None  # "is the heart …?" has no yes
+        if topic.words <= ORGANS | PLACE_STEMS or topic.words & _NORMAL:
+            return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
         return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
     return _at_place(topic, read) if topic.places else True
+
+
+def _denied_there(topic: Topic, read: ReadSentence) -> bool:
+    """Whether a denial holds where it is asked: it names that place, or none but sides."""
+    asked = topic.places - SIDES.keys() - _BOTH
+    if all(_has(place, read.words) for place in asked):
+        return True
+    named = read.words & PLACE_STEMS - SIDES.keys() - _BOTH - _EVERYWHERE - own_stems(topic.finding)
+    return not named - topic.words
+
+
+def _within_limits(topic: Topic, read: ReadSentence) -> bool:
+    if not topic.limited:
+        return True
+    longest = max(read.sizes_mm, default=None)
+    if longest is None:
+        return False
+    return longest > topic.longer_mm if topic.longer_mm is not None else longest < (topic.shorter_mm or 0)
 
 
 def _at_place(topic: Topic, read: ReadSentence) -> bool | None:
@@ -162,6 +185,8 @@ def _is_at(places: Stems, here: Stems) -> bool:
 
 
 def _has(place: str, here: Stems) -> bool:
+    if place in _MEDIASTINAL:
+        return bool(_MEDIASTINAL & here)
     if place in SIDES:
         return bool(SIDES[place] & here)
     if place in _BOTH:
