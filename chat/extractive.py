@@ -1,6 +1,8 @@
 """The built-in backend, without a language model: quotes and figures from the evidence, right or silent."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from chat import measured, reported, tallied, told
 from chat.backends import Asked
@@ -30,6 +32,8 @@ _ANSWERING: Mapping[Kind, Answering] = {
     "person": told.person,
     "score": told.scores,
 }
+_OVER_TIME: tuple[Kind, ...] = ("days", "change")
+_FOLLOWED = re.compile(r"\bfollow|\b(?:later|earlier|another|next|previous|prior)\b", re.IGNORECASE)
 COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
 """Whatever the backend, these are worked out from the data and never left to a model."""
 
@@ -101,14 +105,19 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
 
 
 def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tuple[Part, Scope]]:
-    """Yield each part with its cases; "the three most similar" are meant until others are named."""
-    meant = cases
+    """Yield each part with its cases; "the three most similar" are meant until others are named.
+
+    Other studies of a patient (rank 0) count where time is asked about, and nowhere else unless named.
+    """
+    meant = [case for case in cases if case.rank > 0]
     for part in parts:
-        scope = asked_cases(part.text, cases, by_place=part.kind != "days")
-        if scope.narrowed and scope.cases:
-            meant = with_their_patients(scope.cases, cases)
-        elif not scope.narrowed:
-            scope = Scope(cases=tuple(meant))
+        scope = asked_cases(part.text, cases, by_place=part.kind not in _OVER_TIME)
+        if not scope.narrowed:
+            scope = replace(scope, cases=tuple(meant))
+        elif scope.cases:
+            meant = list(scope.cases)
+        if part.kind in _OVER_TIME and (not scope.named or _FOLLOWED.search(part.text)):
+            scope = replace(scope, cases=tuple(with_their_patients(scope.cases, cases)))
         yield part, scope
 
 

@@ -38,6 +38,7 @@ class Scope:
     cases: tuple[CaseEvidence, ...]
     unknown: tuple[str, ...] = ()
     narrowed: bool = False  # to some of them
+    named: bool = False  # by their names
 
 
 def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = True) -> Scope:
@@ -59,7 +60,7 @@ def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = Tr
     unknown = tuple(dict.fromkeys(LOOKS_LIKE_A_NAME.findall(rest)))
     if named or unknown:
         order = [case for case in cases if case in named]
-        return Scope(cases=tuple(order), unknown=unknown, narrowed=True)
+        return Scope(cases=tuple(order), unknown=unknown, narrowed=True, named=True)
     return _counted_off(text, cases) if by_place else Scope(cases=tuple(cases))
 
 
@@ -100,6 +101,6 @@ def names_of(cases: Sequence[CaseEvidence]) -> tuple[str, ...]:
 
 
 def with_their_patients(some: Sequence[CaseEvidence], cases: Sequence[CaseEvidence]) -> list[CaseEvidence]:
-    """Return some of the cases with the other studies of their patients that were brought along (rank 0)."""
+    """Return the cases of the patients of some: their other studies are where a follow-up is told."""
     patients = {case.patient for case in some}
-    return [case for case in cases if case in some or (case.rank == 0 and case.patient in patients)]
+    return [case for case in cases if case.patient in patients]

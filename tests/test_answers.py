@@ -1,6 +1,11 @@
 """Questions answered from a few made-up reports: right, with their sentences, or silent."""
 
+import re
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chat.answer import NO_CASE, NO_IMAGE, Answer, answer
 from chat.backends import Asked
@@ -41,6 +46,15 @@ OTHER = evidence_of(
     patient="p_2",
     sex="M",
     age=70,
+)
+
+WORDS = re.findall(
+    r"\S+",
+    """
+    is there no nodule effusion where how large many which cases largest left right upper lobe and or not in both
+    emphysema compare days between follow-up new the a of these metastasis normal heart liver first second case
+    s_1_a s_9_z larger than 5 mm absent possible age what was it (a) (b) image why
+    """,
 )
 
 
@@ -121,6 +135,38 @@ def test_days_are_counted_within_a_patient_only() -> None:
     follow_up = ask("Did any have a follow-up nodule?", FIRST, LATER, OTHER)
     assert "96 days" in follow_up.text
     assert ("s_1_b", "f2") in keys(follow_up.citations)
+
+
+def test_other_studies_of_a_patient_count_for_the_follow_up_alone() -> None:
+    brought = replace(LATER, rank=0)
+    said = ask("How many have a nodule, and did the patient have a follow-up?", FIRST, brought)
+    assert said.text.startswith("1 of 1 cases, lung nodule: s_1_a.")
+    assert "s_1_b was made 96 days after s_1_a" in said.text
+
+
+def test_the_cases_that_are_counted_off_are_meant_until_others_are() -> None:
+    said = ask("What was it in the first two cases, and how many have emphysema?", FIRST, LATER, OTHER)
+    assert "s_2_a" not in said.text
+    assert "0 of 2 cases" in said.text
+
+
+@given(st.text(max_size=300))
+def test_whatever_is_typed_is_answered_refused_or_no_question(typed: str) -> None:
+    try:
+        said = ask(typed, FIRST, LATER, OTHER)
+    except SearchError:
+        return
+    stored = {quote for case in (FIRST, LATER, OTHER) for quote in case.sentences}
+    assert set(said.citations) <= stored
+    assert said.refused or said.text
+
+
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=9).map(" ".join))
+def test_every_quote_is_a_stored_sentence_whatever_is_asked(question: str) -> None:
+    said = ask(question, FIRST, LATER, OTHER)
+    for quote in said.citations:
+        assert f"“{quote.text}” [{quote.study} {quote.section} {quote.sentence}]" in said.text
+    assert said.text.count("“") - said.text.count("was read as") * 2 >= len(said.citations)
 
 
 def test_age_and_sex_come_from_the_metadata() -> None:
