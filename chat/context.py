@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
 _SIMILAR = re.compile(
-    r"\b(?:similar|alike|resembl\w+|nearest|closest|neighbou?rs?|retrieved|comparable|seen (?:this|it) before"
-    r"|cases? like (?:this|it))\b",
+    r"\b(?:similar|alike|resembl\w+|nearest|closest|neighbou?rs?|retrieved|comparable|seen (?:this"
+    r"|it) before|cases? like (?:this|it))\b",
     re.IGNORECASE,
 )
 _ANOTHER_STUDY = re.compile(
     r"\bfollow(?:ed)?[- ]?ups?\b|\b(?:later|earlier|another|further|next|previous|prior) (?:stud|scan"
-    r"|exam|ct)"
-    r"|\bsince (?:then|the)\b|\bover time\b",
+    r"|exam|ct)|\bsince (?:then|the)\b|\bover time\b",
     re.IGNORECASE,
 )
 

@@ -1,6 +1,5 @@
 """The built-in backend, without a language model: quotes and figures from the evidence, right or silent."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from chat.draft import NOT_IN_CASES, Line, listed, silent, written
 from chat.evidence import CaseEvidence, Evidence
 from chat.question import Part, understand
 from chat.question_kinds import Kind
+from chat.question_words import FOLLOWED
 from chat.scope import Scope, asked_cases, names_of, with_their_patients
 
 Answering = Callable[[Part, Sequence[CaseEvidence]], Iterator[Line]]
@@ -33,7 +33,6 @@ _ANSWERING: Mapping[Kind, Answering] = {
     "score": told.scores,
 }
 _OVER_TIME: tuple[Kind, ...] = ("days", "change")
-_FOLLOWED = re.compile(r"\bfollow|\b(?:later|earlier|another|next|previous|prior)\b", re.IGNORECASE)
 COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
 """Whatever the backend, these are worked out from the data and never left to a model."""
 
@@ -116,7 +115,7 @@ def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tu
             scope = replace(scope, cases=tuple(meant))
         elif scope.cases:
             meant = list(scope.cases)
-        if part.kind in _OVER_TIME and (not scope.named or _FOLLOWED.search(part.text)):
+        if part.kind in _OVER_TIME and (not scope.named or FOLLOWED.search(part.text)):
             scope = replace(scope, cases=tuple(with_their_patients(scope.cases, cases)))
         yield part, scope
 

@@ -31,8 +31,7 @@ from retrieval.telegraphic import in_sentences
 
 _PARTS = re.compile(
     r"\?+\s*|;\s*|\.\s+(?=[A-Za-z])|,?\s+(?:and|or)\s+(?=(?:did|do|does|is|are|was|were|has|have|how"
-    r"|which|what|where|when"
-    r"|who)\b)",
+    r"|which|what|where|when|who)\b)",
     re.IGNORECASE,
 )
 LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-Za-z0-9]+\b")
@@ -42,8 +41,7 @@ _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment ap
 _FRAMED_FIRST: tuple[Kind, ...] = ("size", "location", "number", "count", "days", "change", "largest")
 _LIMIT = re.compile(
     r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
-    r"|under|below"
-    r"|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+    r"|under|below|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
     r"|([<>])=?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
 )
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
@@ -64,6 +62,7 @@ _SILENT = frozenset(word_stem(word) for word in FUNCTION) | STATED
 _MODIFIER_STEMS = frozenset(first_of_family(word_stem(word)) for word in MODIFIERS)
 PLACE_STEMS = PLACES
 _YES_NO = next(pattern for kind, pattern in KINDS if kind == "presence")
+_ADVISED = re.compile(r"\b(?:need\w*|recommend\w*|requir\w*|advis\w*|suggest\w*|necessary)\b")
 _ASKS_WHICH = re.compile(r"\b(?:what|which|where|who|whose|why|how|when|describe|explain|tell)\b")
 _ASKS_HOW_LARGE = re.compile(r"\b(?:how|mm|cm|what|than|or)\b")
 _WHERE = frozenset(first_of_family(word_stem(word)) for word in _SIDES_AND_LOBES.split())
@@ -164,7 +163,10 @@ def _limited(topic: Topic, limit: re.Match[str] | None) -> Topic:
 
 
 def _kind(words: str) -> Kind | None:
-    kind = next((kind for kind, pattern in KINDS if pattern.search(words)), None)
+    advised = _ADVISED.search(words)
+    kind = next(
+        (kind for kind, pattern in KINDS if pattern.search(words) and not (kind == "days" and advised)), None
+    )
     if kind in ("size", "location") and _YES_NO.match(words) and not _ASKS_HOW_LARGE.search(words):
         return "presence"  # "is the heart size normal?", "is it located in the upper lobe?"
     return kind

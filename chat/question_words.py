@@ -53,10 +53,8 @@ SIDES = {side: frozenset(canonical(f"{side} bilateral bilaterally both")) for si
 
 SEVERITY = re.compile(
     r"\b(?:mild(?:ly)?|minimal(?:ly)?|moderate(?:ly)?|severe(?:ly)?|marked(?:ly)?|slight(?:ly)?"
-    r"|extensive(?:ly)?"
-    r"|diffuse(?:ly)?|widespread|advanced|prominent|significant(?:ly)?|large|small|trace|massive"
-    r"|millimetric|few"
-    r"|predominant(?:ly)?|more|focal|total|complete(?:ly)?)\b",
+    r"|extensive(?:ly)?|diffuse(?:ly)?|widespread|advanced|prominent|significant(?:ly)?|large|small|trace"
+    r"|massive|millimetric|few|predominant(?:ly)?|more|focal|total|complete(?:ly)?)\b",
     re.IGNORECASE,
 )
 """How reports say how much."""
@@ -70,17 +68,26 @@ ORGANS = frozenset(
 
 CHANGED = re.compile(
     r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|increas\w+|decreas\w+"
-    r"|regress\w+"
-    r"|progress\w+|previous|prior|earlier|comparison|compared|follow[- ]up|developed|developing|appeared"
-    r"|disappear\w+|resol\w+|same|difference|emerged|reduction|reduced)\b",
+    r"|regress\w+|progress\w+|previous|prior|earlier|comparison|compared|follow[- ]up|developed"
+    r"|developing|appeared|disappear\w+|resol\w+|same|difference|emerged|reduction|reduced)\b",
     re.IGNORECASE,
 )
 """How reports speak of change since an earlier study."""
 
+SINCE_BEFORE = re.compile(
+    r"\b(?:stable|unchanged|new(?:ly)?|regress\w+|progress(?:ed|ion|ing)|resol(?:ved|ution)|disappear\w+"
+    r"|emerged|no (?:significant |obvious )?(?:change|difference)s?|(?:previous|prior|old|earlier"
+    r"|last) (?:\w+ )?(?:exam\w*|ct|scans?|stud\w+|reviews?|reports?|imaging)|compared|in comparison)\b",
+    re.IGNORECASE,
+)
+"""How they do where nothing else is asked: an enlarged heart is no change."""
+
+FOLLOWED = re.compile(r"\bfollow|\b(?:later|earlier|another|next|previous|prior)\b", re.IGNORECASE)
+"""How a question asks for other studies of a patient."""
+
 QUANTITY = re.compile(
-    r"\b(?:\d+|an?|one|two|three|four|five|six|seven|eight|nine|ten|few|several|multiple|single"
-    r"|solitary|numerous"
-    r"|many|some|both|bilateral|couple|diffuse|widespread)\b",
+    r"\b(?:\d+|an?|one|two|three|four|five|six|seven|eight|nine|ten|few|several|multiple|single|solitary"
+    r"|numerous|many|some|both|bilateral|couple|diffuse|widespread)\b",
     re.IGNORECASE,
 )
 """How reports say how many."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
-from chat.question import Part, Topic
-from chat.question_words import CHANGED, QUANTITY, SEVERITY
-from chat.sentence_reading import known_findings, read_sentence
+from chat.question import PLACE_STEMS, Part, Topic
+from chat.question_words import CHANGED, QUANTITY, SEVERITY, SINCE_BEFORE
+from chat.sentence_reading import Stems, canonical, known_findings, read_sentence
 from chat.sequels import with_sequel
 from chat.tallied import which
-from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, place_stems, verdict
+from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, verdict
 from encoders.reports import EMPTY_SECTION
 
 _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
@@ -22,6 +22,17 @@ _EVERY = re.compile(
     r"\b(?:every|each)\b|\ball (?:of|the|these|those|\d+|cases|patients|studies|scans|reports)\b"
     r"|\bboth (?:cases|patients|studies|scans|reports|of)\b|\bdo(?:es)? (?:all|both)\b",
     re.IGNORECASE,
+)
+_KINDS_OF_PLACE: tuple[tuple[re.Pattern[str], Stems], ...] = tuple(
+    (re.compile(rf"\b(?:which|what) (?:{asked})\b", re.IGNORECASE), frozenset(canonical(said)))
+    for asked, said in (
+        ("sides?|lungs?|hemithorax|breasts?|kidneys?", "right left both bilateral bilaterally"),
+        (
+            "lobes?|segments?|zones?",
+            "lobe segment zone lingula lingular upper lower middle apex apical apices base basal basals bases"
+            " posterobasal laterobasal anterobasal mediobasal anteromediobasal apicoposterior superior",
+        ),
+    )
 )
 _TOGETHER = re.compile(r"\bboth\b.*\band\b", re.IGNORECASE)
 
@@ -43,10 +54,11 @@ def presence(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
 
 
 def location(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
-    """Quote the sentences that say where it is."""
+    """Quote the sentences that say where it is; of a lobe or side that is asked for, those that say that."""
+    asked = next((places for pattern, places in _KINDS_OF_PLACE if pattern.search(part.text)), PLACE_STEMS)
 
     def says_where(topic: Topic, quote: Quote) -> bool:
-        return bool(place_stems(read_sentence(quote.text)) - topic.words)
+        return bool((read_sentence(quote.text).words & asked) - topic.words)
 
     yield from _quoting(part, cases, says_where, "where")
 
@@ -94,7 +106,7 @@ def change(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     if part.topics:
         yield from _quoting(part, cases, lambda _, quote: bool(CHANGED.search(quote.text)), "a change")
         return
-    quotes = [quote for case in cases for quote in case.sentences if CHANGED.search(quote.text)]
+    quotes = [quote for case in cases for quote in case.sentences if SINCE_BEFORE.search(quote.text)]
     affirmed = [quote for quote in quotes if read_sentence(quote.text).affirmed]
     yield Line("Changes:", few(affirmed, cases)) if affirmed else silent("no report speaks of a change")
 

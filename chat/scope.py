@@ -18,15 +18,13 @@ _NUMBER = rf"\d{{1,3}}|{'|'.join(name for name in _NUMBERS if not name[0].isdigi
 _NOUN = r"(?:cases?|patients?|hits?|stud(?:y|ies)|ones?|results?|reports?|scans?)"
 _FIRST_FEW = re.compile(
     rf"\b(?:(?:the )?(?:top|first|nearest|closest) ({_NUMBER})\b|(?:the )?({_NUMBER}) (?:most |nearest "
-    rf"|closest |top |best )"
-    rf"+(?:\w+ )?{_NOUN}\b)",
+    rf"|closest |top |best )+(?:\w+ )?{_NOUN}\b)",
     re.IGNORECASE,
 )
 _ONE = re.compile(
-    r"\b(?:(?:case|hit|result|patient) (?:number |no\.? |#)?(\d{1,3})\b"
-    r"|(?:the )?(\d{1,2}(?:st|nd|rd|th)|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth"
-    r"|tenth|last)"
-    r" (?:case|patient|hit|one|result)\b)",
+    r"\b(?:(?:case|hit|result|patient) (?:number |no\.? |#)?(\d{1,3})\b|(?:the )?(\d{1,2}(?:st|nd|rd|th)"
+    r"|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last) (?:case|patient|hit|one"
+    r"|result)\b)",
     re.IGNORECASE,
 )
 

@@ -24,21 +24,20 @@ _SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers
 """What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
 
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
-    r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*"
-    r"|dubious|unlikely"
-    r"|low probability|less likely|uncertain|doubtful|cannot exclude|evaluat\w+ for)\b",
+    r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious"
+    r"|unlikely|low probability|less likely|uncertain|doubtful|cannot exclude|evaluat\w+ for)\b",
     re.IGNORECASE,
 )
 _WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: of no finding it is one
-    r"\b(?:no|without|lack of|absence of|not)\b[^,;.]{0,40}\bcontra[sc]t|\bcontra[sc]t\b[^,;.]{0,40}\bnot\b"
-    r"|\bnon-? ?contra[sc]t|\bunenhanced\b",
+    r"\b(?:no|without|lack of|absence of|not)\b[^,;.]{0,40}\bcontra[sc]t"
+    r"|\bcontra[sc]t\b[^,;.]{0,40}\bnot\b|\bnon-? ?contra[sc]t|\bunenhanced\b",
     re.IGNORECASE,
 )
 _CONTRAST = frozenset(("contrast",))
 _NON = re.compile(r"\bnon[- ](?=[a-z])", re.IGNORECASE)
 _MEASURE = re.compile(
-    r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*"
-    r"(mm|cm|millimet\w+|centimet\w+)\b",
+    r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*(mm|cm"
+    r"|millimet\w+|centimet\w+)\b",
     re.IGNORECASE,
 )
 _JOINTS = re.compile(r"[,;:()]|\band\b|\bbut\b")

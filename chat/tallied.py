@@ -2,15 +2,17 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chat.draft import FEW_QUOTES, Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part, Topic
 from chat.sentence_reading import place_of
-from chat.verdicts import Verdict, is_one_of_the_18, verdict
+from chat.verdicts import Verdict, is_one_of_the_18, mentions, verdict
 from encoders.abnormalities import ABNORMALITIES
 
+_EITHER = re.compile(r"\bor\b", re.IGNORECASE)
+_MORE_THAN = re.compile(r"\bmore\b.*\bthan\b", re.IGNORECASE)
 _OF_CASES = re.compile(
     r"\b(?:how many (?:cases|studies|patients|reports) (?:are|were|do)|(?:list|name"
     r"|show)(?: me)?(?: all)?(?: the)? "
@@ -25,9 +27,9 @@ class _Judged:
     case: CaseEvidence
     verdicts: tuple[Verdict, ...]  # one a topic
 
-    def matches(self, topics: Sequence[Topic]) -> bool:
-        """Whether each topic is as asked; one of the 18 that is not mentioned counts as absent."""
-        return all(
+    def matches(self, topics: Sequence[Topic], *, any_of: bool) -> bool:
+        """Whether each topic, or any, is as asked; one of the 18 that is not mentioned counts as absent."""
+        return (any if any_of else all)(
             one.status == "absent"
             or (one.status == "silent" and is_one_of_the_18(topic))
             or (one.status == "elsewhere" and topic.limited)
@@ -42,7 +44,11 @@ class _Judged:
 
 
 def count(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
-    """Say in how many cases all topics are as asked, and in which."""
+    """Say in how many cases all topics are as asked, and in which; of "more … than …", of each apart."""
+    if _MORE_THAN.search(part.text):
+        for topic in part.topics:
+            yield from _matching(replace(part, topics=(topic,)), cases, counted=True)
+        return
     yield from _matching(part, cases, counted=True)
 
 
@@ -57,6 +63,9 @@ def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield silent("a comparison needs two cases")
         return
     topics = part.topics or tuple(Topic(name=name, finding=place_of(name)) for name in ABNORMALITIES)
+    if part.topics and all(topic.finding is None for topic in part.topics):
+        yield from _side_by_side(part.topics, cases)
+        return
     only_shared = "common" in part.text.lower() or "share" in part.text.lower()
     if not any(verdict(case, topic).status != "silent" for case in cases for topic in topics):
         yield silent(f"no report mentions {listed([topic.name.lower() for topic in topics])}")
@@ -72,6 +81,20 @@ def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     if not only_shared:
         yield Line(f"In some only: {listed([topic.name for topic in some]) if some else 'none'}.")
         yield from (_told(topic, cases) for topic in some)
+
+
+def _side_by_side(topics: Sequence[Topic], cases: Sequence[CaseEvidence]) -> Iterator[Line]:
+    """Quote what each report says of what is no finding, and leave the comparison to the reader."""
+    said = [(case, [quote for topic in topics for quote, _, _ in mentions(case, topic)]) for case in cases]
+    if not any(quotes for _, quotes in said):
+        yield silent(f"no report mentions {listed([topic.name.lower() for topic in topics])}")
+        return
+    for case, quotes in said:
+        yield (
+            Line(f"- {case.study}:", few(quotes, cases))
+            if quotes
+            else Line(f"- {case.study} says nothing of it.")
+        )
 
 
 def _told(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
@@ -96,9 +119,17 @@ def _matching(part: Part, cases: Sequence[CaseEvidence], *, counted: bool) -> It
         if all(one.verdicts[place].status == "silent" for one in judged) and not is_one_of_the_18(topic):
             yield silent(f"the reports do not mention {topic.name.lower()}")
             return
-    matching = [one for one in judged if one.matches(part.topics)]
+    any_of = bool(_EITHER.search(part.text)) and not any(topic.denied for topic in part.topics)
+    matching = [one for one in judged if one.matches(part.topics, any_of=any_of)]
+    if not matching and any(
+        each.status in ("unclear", "elsewhere") for one in judged for each in one.verdicts
+    ):
+        yield silent("it is reported, but no report says it as it was asked")
+        return
     names = listed([one.case.study for one in matching]) if matching else "none"
-    asked = " and ".join(("no " if topic.denied else "") + topic.name.lower() for topic in part.topics)
+    asked = (" or " if any_of else " and ").join(
+        ("no " if topic.denied else "") + topic.name.lower() for topic in part.topics
+    )
     yield Line(
         f"{len(matching)} of {len(cases)} cases, {asked}: {names}." if counted else f"With {asked}: {names}."
     )

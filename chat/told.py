@@ -5,18 +5,13 @@ from collections.abc import Iterator, Sequence
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence
 from chat.question import Part
-from chat.reported import free
+from chat.question_words import FOLLOWED
 from chat.sentence_reading import known_findings
-from chat.verdicts import mentions, verdict
+from chat.verdicts import verdict
 
 
 def days(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Say how many days lie between studies of one patient; those of different patients are not compared."""
-    if part.topics and not any(topic.finding is not None for topic in part.topics):
-        spoken = [topic for topic in part.topics if any(any(mentions(case, topic)) for case in cases)]
-        if len(spoken) < len(part.topics) or "recommend" in part.text.lower():
-            yield from free(part, cases)
-            return
     patients: dict[str, list[CaseEvidence]] = {}
     for case in cases:
         patients.setdefault(case.patient, []).append(case)
@@ -26,7 +21,7 @@ def days(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         for patient, studies in followed.items()
     }
     if not any(len(studies) > 1 for studies in dated.values()):
-        yield _undated(cases, followed=bool(followed))
+        yield _undated(cases, followed=bool(followed), asks_after=bool(FOLLOWED.search(part.text)))
         return
     for patient, studies in dated.items():
         if len(studies) > 1:
@@ -66,11 +61,12 @@ def scores(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield silent("no score of it is at hand")
 
 
-def _undated(cases: Sequence[CaseEvidence], *, followed: bool) -> Line:
+def _undated(cases: Sequence[CaseEvidence], *, followed: bool, asks_after: bool) -> Line:
     if followed:
         return silent("the days of these studies are not stored")
     if len(cases) == 1 and cases[0].day is not None:
-        return Line(f"{cases[0].study} was made on day {cases[0].day} since the first study of the patient.")
+        made = f"{cases[0].study} was made on day {cases[0].day} since the first study of the patient."
+        return Line(f"No other study of the patient is among these cases; {made}" if asks_after else made)
     return silent("days are counted within one patient, and no two of these studies are of one patient")
 
 

@@ -69,6 +69,8 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
 def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
     """Yield every sentence of a case that says anything of a topic, wherever and however."""
     for quote in case.sentences:
+        if quote.text.endswith(";"):
+            continue  # "When examined in the lung window;" leads to what is said
         read = read_sentence(quote.text)
         said = said_of(topic, read)
         if said is not None:
@@ -222,8 +224,3 @@ def _standing(status: Status, found: dict[Said, list[Quote]], unclear: Sequence[
         case "absent":
             return found["denied"]
     return []
-
-
-def place_stems(read: ReadSentence) -> Stems:
-    """Return the words of a sentence that say where."""
-    return read.words & PLACE_STEMS

@@ -51,9 +51,9 @@ OTHER = evidence_of(
 WORDS = re.findall(
     r"\S+",
     """
-    is there no nodule effusion where how large many which cases largest left right upper lobe and or not in both
-    emphysema compare days between follow-up new the a of these metastasis normal heart liver first second case
-    s_1_a s_9_z larger than 5 mm absent possible age what was it (a) (b) image why
+    is there no nodule effusion where how large many which cases largest left right upper lobe and or not in
+    both emphysema compare days between follow-up new the a of these metastasis normal heart liver first
+    second case s_1_a s_9_z larger than 5 mm absent possible age what was it (a) (b) image why
     """,
 )
 

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.first_answer
 
 Each question is asked in a conversation of its own: evidence is gathered from PostgreSQL, the question is
-read, and the clock stops at the first checked sentence. The first question also reads the wordings of all findings.
+read, and the clock stops at the first checked sentence. The first question also reads the wordings of all
+findings.
 """
 
 import os
