@@ -17,6 +17,10 @@ NO_IMAGE = (
     f"{NOT_IN_CASES}: the question is about an image, and neither a volume nor a single case was given."
 )
 NO_CASE = f"{NOT_IN_CASES}: there is no case to answer from."
+FROM_VOLUME = "[model]"
+FROM_VOLUME_NOTE = (
+    f"\n{FROM_VOLUME}: read from the volume by the model; no report says so, and nothing checks it."
+)
 UNSUPPORTED = f"{NOT_IN_CASES}: nothing that was drafted could be traced to a sentence of a report."
 
 
@@ -132,13 +136,27 @@ def _lines(own: Extractive, asked: Asked, checker: Checker) -> Iterator[Checked 
 
 
 def _claims(backend: Backend, asked: Asked, checker: Checker) -> Iterator[Checked | None]:
+    """Check what a model drafts; what it reads from a volume it was shown cites nothing, and is marked so."""
+    shown = backend.takes_volumes and bool(asked.volume_tokens)
+    unseen = False
+    for sentence in _drafted(backend, asked):
+        if shown and sentence.strip() and not checker.cites(sentence):
+            unseen = True
+            whole = asked.mode == "report_generation"
+            yield Checked(sentence if whole else f"{sentence.rstrip()} {FROM_VOLUME} ", ())
+        else:
+            yield checker.claimed(sentence)
+    if unseen:
+        yield Checked(FROM_VOLUME_NOTE, ())
+
+
+def _drafted(backend: Backend, asked: Asked) -> Iterator[str]:
     rest = ""
     for piece in backend.stream(asked):
         finished, rest = sentences(rest + piece)
-        for sentence in finished:
-            yield checker.claimed(sentence)
+        yield from finished
     if rest.strip():
-        yield checker.claimed(rest)
+        yield rest
 
 
 def _only_refuses(text: str, citations: dict[Quote, None]) -> bool:

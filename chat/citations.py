@@ -66,6 +66,10 @@ class Checker:
         claim = "".join(_outside(sentence, [span for _, span in found]))
         return Checked(sentence, quotes) if _supports(claim, quotes) else None
 
+    def cites(self, sentence: str) -> bool:
+        """Whether a sentence says that it rests on a report, rightly or not."""
+        return sentence.strip().startswith(NOT_IN_CASES) or any(True for _ in self._cited(sentence))
+
     def _cited(self, text: str) -> Iterator[tuple[Quote | None, tuple[int, int]]]:
         """Yield what a text cites; what looks like a citation inside a quoted sentence is that sentence's."""
         place = 0

@@ -1,6 +1,7 @@
 """A conversation about one subject: what was asked and answered, and what each answer rested on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chat.answer import Answer, answer, check_question
@@ -47,10 +48,11 @@ class Conversation:
             BackendError: the backend is down, too slow, or returns what is no answer.
         """
         check_question(question)
+        evidence = self.evidence(question)
         asked = Asked(
             question=question,
             mode=self._mode,
-            evidence=self.evidence(question),
+            evidence=replace(evidence, has_volume=evidence.has_volume or bool(self._volume_tokens)),
             history=tuple(self._history),
             volume_tokens=self._volume_tokens,
         )

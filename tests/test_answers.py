@@ -4,10 +4,11 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chat.answer import NO_CASE, NO_IMAGE, Answer, answer
+from chat.answer import FROM_VOLUME, FROM_VOLUME_NOTE, NO_CASE, NO_IMAGE, Answer, answer
 from chat.backends import Asked
 from chat.draft import NOT_IN_CASES
 from chat.evidence import CaseEvidence, Evidence, Quote
@@ -255,10 +256,10 @@ class Drafting:
 
     name = "drafting"
     leaves_machine = False
-    takes_volumes = False
 
-    def __init__(self, draft: str) -> None:
+    def __init__(self, draft: str, *, takes_volumes: bool = False) -> None:
         self._draft = draft
+        self.takes_volumes = takes_volumes
 
     def stream(self, asked: Asked):
         yield from (self._draft[place : place + 7] for place in range(0, len(self._draft), 7))
@@ -291,6 +292,19 @@ def test_a_drafted_sentence_that_nothing_stored_supports_is_dropped(claim: str) 
     assert said.dropped == 1
     assert keys(said.citations) == {("s_1_a", "f2")}
     assert drafted(claim).refused
+
+
+def test_what_a_model_reads_from_a_volume_is_marked_and_what_it_claims_of_reports_is_checked() -> None:
+    draft = f"There is a mass. {HOLDS} There is a nodule [s_7_x findings 1]."
+    evidence = Evidence(cases=(FIRST,), has_volume=True)
+    asked = Asked(
+        question="What does this volume show?", evidence=evidence, volume_tokens=(torch.zeros(2, 4),)
+    )
+    said = answer(asked, Drafting(draft, takes_volumes=True))
+    assert said.text == f"There is a mass. {FROM_VOLUME} {HOLDS} {FROM_VOLUME_NOTE}"
+    assert (said.dropped, said.refused) == (1, False)
+    blind = answer(replace(asked, volume_tokens=()), Drafting("There is a mass.", takes_volumes=True))
+    assert blind.refused
 
 
 def test_counts_are_never_left_to_a_backend() -> None:
