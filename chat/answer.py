@@ -19,7 +19,7 @@ NO_IMAGE = (
 NO_CASE = f"{NOT_IN_CASES}: there is no case to answer from."
 FROM_VOLUME = "[model]"
 FROM_VOLUME_NOTE = (
-    f"\n{FROM_VOLUME}: read from the volume by the model; no report says so, and nothing checks it."
+    f"\n{FROM_VOLUME}: the model read it from the volume; no report says so and nothing checks it."
 )
 UNSUPPORTED = f"{NOT_IN_CASES}: nothing that was drafted could be traced to a sentence of a report."
 

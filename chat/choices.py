@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from chat.draft import Line, few, silent
 from chat.evidence import CaseEvidence
-from chat.question import PLACE_STEMS, Topic, understand
+from chat.question import understand
+from chat.topics import PLACE_STEMS, Topic
 from chat.verdicts import verdict
 
 _OPTION = re.compile(r"(?:^|[\s;,])\(?([A-Ha-h])[).:]\s+")

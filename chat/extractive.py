@@ -97,6 +97,8 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
         yield silent(f"{listed(scope.unknown)} is not among them")
     elif part.about_image and evidence.has_volume:
         yield silent("what a volume shows needs a model that sees it; these are reports of stored cases")
+    elif part.asks_ahead:
+        yield silent("reports say what was seen, not what will be")
     elif not scope.cases:
         yield silent("there is no case to answer from")
     else:

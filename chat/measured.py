@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from chat.draft import Line, few, silent
 from chat.evidence import CaseEvidence, Quote
-from chat.question import Part, Topic
+from chat.question import Part
 from chat.reported import location, unsaid
 from chat.sentence_reading import read_sentence
 from chat.sequels import with_sequel
+from chat.topics import Topic
 from chat.verdicts import fits, mentions
 
 _IN_WORDS = re.compile(

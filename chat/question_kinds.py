@@ -193,9 +193,5 @@ IMAGE = re.compile(
 )
 """A question about pixels rather than about what reports say."""
 
-WHY = re.compile(
-    r"\bwhy\b|\bcaus(?:e|ed|es|ing)\b|\bshould\b|\btreat(?:ed|ment|ing|s)?\b|\bwill\b|\bwould\b|\bdate\b"
-    r"|\bprognos\w+|\brisk\b|\badvise\b|\bsurviv\w+|\bhow (?:dangerous|serious|likely)\b"
-    r"|\blife expectancy\b"
-)
-"""What no sentence answers unless it uses these words itself."""
+AHEAD = re.compile(r"\bwill\b(?! you)|\bgoing to\b|\bprognos\w+|\bin the future\b|\blife expectancy\b")
+"""What no report can say."""

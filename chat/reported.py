@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
-from chat.question import PLACE_STEMS, Part, Topic
+from chat.question import Part
 from chat.question_words import CHANGED, QUANTITY, SEVERITY, SINCE_BEFORE
 from chat.sentence_reading import Stems, canonical, known_findings, read_sentence
 from chat.sequels import with_sequel
 from chat.tallied import which
+from chat.topics import PLACE_STEMS, Topic
 from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, verdict
 from encoders.reports import EMPTY_SECTION
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from chat.draft import FEW_QUOTES, Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
-from chat.question import Part, Topic
+from chat.question import Part
 from chat.sentence_reading import place_of
+from chat.topics import Topic
 from chat.verdicts import Verdict, is_one_of_the_18, mentions, verdict
 from encoders.abnormalities import ABNORMALITIES
 

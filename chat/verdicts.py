@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question import PLACE_STEMS, Topic
 from chat.question_words import ORGANS, SIDES
 from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
+from chat.topics import PLACE_STEMS, Topic
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
