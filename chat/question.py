@@ -25,6 +25,9 @@ _PARTS = re.compile(
     re.IGNORECASE,
 )
 LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-Za-z0-9]+\b")
+_OPENING = re.compile(
+    r"^(?:yes or no|true or false|question|please answer|hi|hello|hey|ok|okay|thanks)\b[\s:,.!-]*"
+)
 _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
@@ -74,7 +77,7 @@ def without_names(text: str, names: Sequence[str]) -> str:
 @lru_cache(maxsize=1000)  # one question is read by what picks, what drafts and what checks
 def _part(text: str, names: tuple[str, ...]) -> Part:
     bare = without_names(text, names).lower().replace("’", "'")
-    lowered = _TAG_QUESTION.sub("", " ".join(bare.split()))
+    lowered = _TAG_QUESTION.sub("", _OPENING.sub("", " ".join(bare.split())))
     words, notes = _spelt(lowered)
     kind = _kind(without_limit(words))
     topics = topics_of(words, kind)

@@ -77,14 +77,15 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ),
         (
             "change",
-            r"\b(?:stable|unchanged|chang(?:e|ed|es|ing)|progress(?:ed|ion|ing|ive)?|regress(?:ed|ion)?"
-            r"|grow(?:n|th|ing|s)?|grew|shr[aiu]nk(?:en)?|newly|improv\w+|worsen\w*|resolv\w+|evolv\w+"
-            r"|evolution)\b|\b(?:previous|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b"
-            r"|\bover time\b|\b(?:any|something|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b"
-            r"|\b(?:is|are|was|were)\b.*\bnew\s*$|\b(?:get|gets|got|getting|become|became"
-            r"|gone)\b.*\b(?:larger|bigger|smaller|better|worse|wider|thicker)\b|\bthan (?:before"
-            r"|previously|earlier|in the (?:previous|prior|last|earlier))\b|\b(?:in"
-            r"|de)creased? (?:in size|since|compared|over)\b|\bhas\b.*\b(?:in|de)creased\b",
+            r"(?<!tic )(?<!ous )(?<!ive )(?<!ela )(?<!lae )(?<!nal )\bchanges?\b|\b(?:stable|unchanged"
+            r"|chang(?:ed|ing)|progress(?:ed|ion|ing|ive)?|regress(?:ed|ion)?|grow(?:n|th|ing|s)?|grew"
+            r"|shr[aiu]nk(?:en)?|newly|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution)\b|\b(?:previous"
+            r"|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b|\b(?:any|something"
+            r"|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\b(?:is|are|was|were)\b.*\bnew\s*$"
+            r"|\b(?:get|gets|got|getting|become|became|gone)\b.*\b(?:larger|bigger|smaller|better|worse"
+            r"|wider|thicker)\b|\bthan (?:before|previously|earlier|in the (?:previous|prior|last"
+            r"|earlier))\b|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\bhas\b.*\b(?:in"
+            r"|de)creased\b",
         ),
         (
             "size",

@@ -89,6 +89,40 @@ def test_one_case_is_asked_as_a_radiologist_would(question: str, start: str, cit
 @pytest.mark.parametrize(
     "question",
     [
+        "Does the patient have a pleural effusion?",
+        "Are there any signs of pleural effusion?",
+        "pleural effusion?",
+        "Yes or no: is there a pleural effusion?",
+        "Can a pleural effusion be seen?",
+        "Was pleural effusion found in s_1_a?",
+        "Did the radiologist report a pleural effusion?",
+        "Please tell me if a pleural effusion is present.",
+        "I want to know whether there is fluid in the pleural space.",
+        "Could there be a pleural effusion?",
+    ],
+)
+def test_presence_is_one_question_however_it_is_put(question: str) -> None:
+    assert ask(question, FIRST) == ask("Is there a pleural effusion?", FIRST)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is pneumothorax absent?",
+        "Is there no pneumothorax?",
+        "Has pneumothorax been ruled out?",
+        "Can pneumothorax be excluded?",
+        "Is the scan free of pneumothorax?",
+        "Does the patient not have a pneumothorax?",
+    ],
+)
+def test_absence_is_one_question_however_it_is_put(question: str) -> None:
+    assert ask(question, FIRST).text == "Absent: “No pneumothorax was detected.” [s_1_a findings 6]"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
         "What is the blood pressure?",
         "Is there a rib fracture?",
         "Is the nodule malignant?",
