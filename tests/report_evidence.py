@@ -41,6 +41,39 @@ def keys(quotes: Iterable[Quote]) -> set[tuple[str, str]]:
     return {(quote.study, f"{quote.section[0]}{quote.sentence}") for quote in quotes}
 
 
+FIRST = evidence_of(
+    "s_1_a",
+    {
+        "findings": "Heart contour and size are normal. Minimal pleural effusion is observed on the right. "
+        "No pleural effusion was detected on the left. A 12 mm nodule is seen in the upper lobe of the left "
+        "lung. It measured 9 mm in the previous examination. No pneumothorax was detected.",
+        "impression": "Right pleural effusion. Nodule in the left lung.",
+    },
+    patient="p_1",
+    day=0,
+    sex="F",
+    age=61,
+)
+LATER = evidence_of(
+    "s_1_b",
+    {
+        "findings": "The pleural effusion has resolved. The nodule in the left upper lobe is 15 mm.",
+        "impression": "Enlarged nodule. Metastasis cannot be excluded.",
+    },
+    rank=2,
+    patient="p_1",
+    day=96,
+)
+OTHER = evidence_of(
+    "s_2_a",
+    {"findings": "Emphysema in both lungs. Nodules are not seen.", "impression": "Emphysema."},
+    rank=3,
+    patient="p_2",
+    sex="M",
+    age=70,
+)
+
+
 @dataclass(frozen=True)
 class Marked:
     """A question, and what answers it."""
