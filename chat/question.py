@@ -24,6 +24,7 @@ _PARTS = re.compile(
     r"|which|what|where|when|who)\b)",
     re.IGNORECASE,
 )
+MOST_PARTS = 8  # more are no question of a person
 LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-Za-z0-9]+\b")
 _OPENING = re.compile(
     r"^(?:yes or no|true or false|question|please answer|hi|hello|hey|ok|okay|thanks)\b[\s:,.!-]*"
@@ -53,7 +54,7 @@ class Part:
 def understand(
     question: str, earlier: Part | None = None, *, names: tuple[str, ...] = ()
 ) -> tuple[Part, ...]:
-    """Return what is asked, part by part.
+    """Return what is asked, part by part; no part twice, and no more than MOST_PARTS.
 
     Args:
         question: as typed.
@@ -61,9 +62,9 @@ def understand(
         names: of cases, which are no words of a report.
     """
     parts: list[Part] = []
-    for text in _PARTS.split(question):
-        if text.strip():
-            parts.append(_completed(_part(text.strip(), names), parts[-1] if parts else earlier))
+    for text in dict.fromkeys(text.strip() for text in _PARTS.split(question)):
+        if text and len(parts) < MOST_PARTS:
+            parts.append(_completed(_part(text, names), parts[-1] if parts else earlier))
     return tuple(parts)
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 
 from chat.question_kinds import CASE_WORDS, FRAMES, Kind
 from chat.question_words import ORGANS, PLACES, STATED
@@ -21,6 +22,7 @@ from retrieval.known_findings import Named, findings_in, is_one_word_more
 from retrieval.query_words import FUNCTION, MODIFIERS
 from retrieval.telegraphic import in_sentences
 
+_LONGEST_NAME = 60  # characters of what was asked that a refusal repeats
 _SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
 _LIMIT = re.compile(
     r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
@@ -147,7 +149,7 @@ def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> 
         )
     elif words or places or (details | frozenset(left)) & ORGANS:
         yield Topic(
-            name=" ".join(left.values()),
+            name=shorten(" ".join(left.values()), _LONGEST_NAME, placeholder=" …"),
             words=words | places | details | (frozenset(left) & ORGANS if not words else frozenset()),
             denied=denied,
         )
