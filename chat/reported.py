@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
-from chat.question_words import CHANGED, QUANTITY, SEVERITY, SINCE_BEFORE
-from chat.sentence_reading import Stems, canonical, known_findings, read_sentence
+from chat.question_words import CHANGED, QUANTITY, SEVERITY, SIDES, SINCE_BEFORE
+from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
 from chat.sequels import with_sequel
 from chat.tallied import which
 from chat.topics import PLACE_STEMS, Topic
@@ -59,7 +59,8 @@ def location(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     asked = next((places for pattern, places in _KINDS_OF_PLACE if pattern.search(part.text)), PLACE_STEMS)
 
     def says_where(topic: Topic, quote: Quote) -> bool:
-        return bool((read_sentence(quote.text).words & asked) - topic.words)
+        only_named_again = own_stems(topic.finding) - SIDES.keys()  # "pleural" is no place of an effusion
+        return bool((read_sentence(quote.text).words & asked) - topic.words - only_named_again)
 
     yield from _quoting(part, cases, says_where, "where")
 
