@@ -59,7 +59,7 @@ def location(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     asked = next((places for pattern, places in _KINDS_OF_PLACE if pattern.search(part.text)), PLACE_STEMS)
 
     def says_where(topic: Topic, quote: Quote) -> bool:
-        only_named_again = own_stems(topic.finding) - SIDES.keys()  # "pleural" is no place of an effusion
+        only_named_again = own_stems(topic.finding).difference(*SIDES.values())  # "pleural" says not where
         return bool((read_sentence(quote.text).words & asked) - topic.words - only_named_again)
 
     yield from _quoting(part, cases, says_where, "where")
