@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import typer
 
 from cli import (
+    ask,
     cases,
     chat_data,
     collections,
@@ -36,6 +37,7 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("score")(score.score)
 app.command("label")(label.label)
+app.command("ask")(ask.ask)
 app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)

@@ -1,0 +1,145 @@
+"""`ctsearch ask`: a question about stored cases, answered with sentences of their reports."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, get_args
+
+import typer
+
+if TYPE_CHECKING:
+    from chat.answer import Answer
+    from chat.conversation import Conversation
+
+RESEARCH_USE = "Research use only."
+_HELP = (
+    "Ask in a sentence. /cases shows what is asked about, /sources what the last answer rests on, /quit ends."
+)
+
+
+def ask(
+    question: Annotated[
+        str | None, typer.Argument(metavar="QUESTION", help="In a sentence; without one, a conversation.")
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="A stored volume or study; repeat for more."),
+    ] = None,
+    volume: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="A CT, asked about through the stored cases most like it."),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="Ask about the stored cases that these words describe."),
+    ] = None,
+    k: Annotated[int, typer.Option("-k", metavar="N", help="How many cases are looked for.")] = 5,
+    collection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where to look; `default`, or the only one there is.")
+    ] = None,
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="long_answer, short_answer, multiple_choice or report_generation.",
+        ),
+    ] = "long_answer",
+    backend: Annotated[
+        str, typer.Option(metavar="NAME", help="What drafts answers; `extractive` needs no model.")
+    ] = "extractive",
+    device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Answer a question from the reports of stored cases, with the sentences it rests on."""
+    from chat.answer import check_question
+    from chat.backends import Mode
+    from chat.choose_backend import choose_backend
+    from chat.context import Subject, open_context
+    from chat.conversation import Conversation
+    from encoders.errors import SearchError
+
+    if mode not in get_args(Mode):
+        raise SearchError(f"mode {mode!r} is unknown; take one of {', '.join(get_args(Mode))}")
+    if question is None and as_json:
+        raise SearchError("--json answers one question; give it, as in ctsearch ask 'Is there an effusion?'")
+    if question is not None:
+        check_question(question)
+    drafting = choose_backend(backend)
+    subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
+    with open_context(device=device) as context:
+        conversation = Conversation(context, subject, drafting, mode=mode)  # type: ignore[arg-type]
+        if drafting.leaves_machine:
+            typer.echo(f"{drafting.name}: report text leaves this machine", err=True)
+        if question is None:
+            _converse(conversation)
+        else:
+            _answer(conversation, question, as_json=as_json)
+
+
+def _answer(conversation: "Conversation", question: str, *, as_json: bool) -> None:
+    answer = conversation.ask(question, None if as_json else _show)
+    for warning in conversation.warnings:
+        typer.echo(warning, err=True)
+    if as_json:
+        sys.stdout.write(json.dumps(answer.to_json()) + "\n")
+        return
+    sys.stdout.write(f"\n{RESEARCH_USE}\n")
+
+
+def _show(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _converse(conversation: "Conversation") -> None:
+    """Answer line by line until the input ends; what goes wrong with a question does not end it."""
+    from encoders.errors import CtsearchError
+
+    typer.echo(f"{_HELP} {RESEARCH_USE}", err=True)
+    conversation.evidence()  # a case that is not there is said before anything is asked
+    while (line := _read_line()) is not None:
+        match line:
+            case "":
+                continue
+            case "/quit" | "/exit":
+                return
+            case "/cases":
+                _show_cases(conversation)
+            case "/sources":
+                _show_sources(conversation.last)
+            case command if command.startswith("/"):
+                typer.echo(_HELP, err=True)
+            case asked:
+                try:
+                    conversation.ask(asked, _show)
+                except CtsearchError as error:
+                    typer.echo(f"ctsearch: {error}", err=True)
+                else:
+                    sys.stdout.write("\n")
+
+
+def _read_line() -> str | None:
+    if sys.stdin.isatty():
+        sys.stdout.write("? ")
+        sys.stdout.flush()
+    line = sys.stdin.readline()
+    return line.strip() if line else None
+
+
+def _show_cases(conversation: "Conversation") -> None:
+    from chat.context import case_names
+
+    for line in case_names(conversation.evidence().cases):
+        sys.stdout.write(f"{line}\n")
+
+
+def _show_sources(answer: "Answer | None") -> None:
+    if answer is None or not answer.citations:
+        sys.stdout.write(
+            "No sentence was cited yet.\n" if answer is None else "The last answer cites none.\n"
+        )
+        return
+    for number, quote in enumerate(answer.citations, start=1):
+        sys.stdout.write(
+            f"{number} {quote.study}, {quote.section}, sentence {quote.sentence}: “{quote.text}”\n"
+        )
