@@ -5,17 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chat.backends import Mode
-from chat.vqa import plain, read_entries
+from chat.question_set import TASKS, read_questions
 from encoders.errors import DatasetError
 from retrieval.datasets.ct_rate import ct_rate_name
 
-TASKS: tuple[Mode, ...] = get_args(Mode)
 _KEYS = ("id", "task", "question", "reference", "answer")
 _OF_A_SET = re.compile(r"_[a-z][a-z-]*(?:_\d+)+(?:_turn_\d+)?$")  # what `chat-data` writes behind a study
 _NEEDED = f"each answer needs {', '.join(_KEYS[:-1])} and {_KEYS[-1]}, as text"
@@ -96,22 +95,15 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def _asked(path: Path) -> dict[str, dict[str, str]]:
     """Return what a set asks: task, question and reference of each id."""
-    found: dict[str, dict[str, str]] = {}
-    for entry in read_entries(path):
-        turns = entry["conversations"]
-        pairs = list(zip(turns[::2], turns[1::2], strict=False))
-        for number, (human, gpt) in enumerate(pairs, start=1):
-            asked = str(human.get("value", ""))
-            task = next((one for one in TASKS if f"<{one}>" in asked), "long_answer")
-            name = str(entry.get("id")) + (f"_turn_{number}" if len(pairs) > 1 else "")
-            question = plain(asked).strip()
-            found[name] = {"task": task, "question": question, "reference": str(gpt.get("value", ""))}
-    return found
+    return {
+        one.id: {"task": one.task, "question": one.question, "reference": one.reference}
+        for one in read_questions(path)
+    }
 
 
 def _answered(path: Path, number: int, row: object, asked: Mapping[str, Mapping[str, str]]) -> Answered:

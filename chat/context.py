@@ -12,14 +12,19 @@ from sqlalchemy import Engine
 from chat.evidence import CaseEvidence, Evidence
 from chat.picking import pick_sentences
 from chat.question import understand
+from chat.shown_volumes import named_volumes
 from chat.stored_evidence import stored_cases, studies_of_same_patients
 from encoders.errors import CheckpointError, ReportError, SearchError
 from retrieval.hospital_names import find_case_by_any_name
+from retrieval.questions import volume_file
 from retrieval.search import Answer, SearchOptions
 from retrieval.service import CaseSearch
 from retrieval.sessions import one_state
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from chat.volume_tokens import VolumeTokens
     from retrieval.deidentify import PseudonymKey
 
 _SIMILAR = re.compile(
@@ -54,6 +59,11 @@ class Subject:
             raise SearchError(
                 f"a question is about one of --case, --volume and --text; found {' and '.join(given)}"
             )
+
+    @property
+    def is_something(self) -> bool:
+        """Whether anything is named."""
+        return bool(self.names or self.volume or self.text)
 
 
 @contextmanager
@@ -108,6 +118,21 @@ class Context:
             cases = [self._scored(case, subject) for case in cases]
         chosen = pick_sentences(question, cases)
         return Evidence(cases=tuple(cases), has_volume=subject.volume is not None, chosen=chosen)
+
+    def shown(self, subject: Subject, reader: "VolumeTokens | None") -> "tuple[Tensor, ...]":
+        """Return the tokens (N, C) of each volume that a question is about; none where nothing reads them.
+
+        Raises:
+            SearchError: a case is not there, or the archive does not know where its voxels are.
+            VolumeError: a volume is not there, or is not a readable CT in Hounsfield units.
+        """
+        if reader is None:
+            return ()
+        if subject.volume is not None:
+            return (reader.read(volume_file(subject.volume)),)
+        with one_state(self._engine) as connection:
+            files = named_volumes(connection, subject.names, self._key)
+        return tuple(reader.read(file) for file in files)
 
     def _names(self, subject: Subject, question: str) -> tuple[str, ...]:
         one = len(subject.names) == 1 and _SIMILAR.search(question)

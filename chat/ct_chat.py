@@ -45,7 +45,9 @@ class CtChat:
         """
         named = encoder or self.model.encoder
         if not named:
-            raise CheckpointError(f"{self.model.name} does not say through which encoder it sees: name it")
+            raise CheckpointError(
+                f"{self.model.name} does not say through which encoder it sees: name it with --encoder"
+            )
         loaded = load_encoder(named, device=str(self.model.device))
         if self.model.encoder_digest not in ("", loaded.digest):
             raise CheckpointError(

@@ -62,7 +62,7 @@ class KeptEntries:
 
 def _lines(path: Path) -> Iterator[dict[str, object]]:
     """Yield what was kept; a line that was cut off is asked again."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         try:
             found = json.loads(line)
         except ValueError:

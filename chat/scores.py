@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from chat.answer_floors import ALL_NORMAL, anothers_answers, floor_answers
-from chat.answers_file import TASKS, Answered, patient_codes, shared_answers
+from chat.answers_file import Answered, patient_codes, shared_answers
 from chat.backends import Mode
 from chat.clinical import by_finding, clinical_measures, labels_of
 from chat.judge import Judge, band_shares
 from chat.measures import Measure, difference_interval, figures, interval, mean_of, swap_p
+from chat.question_set import TASKS
 from chat.text_scores import text_measures
 from encoders.report_labels import LabelExtractor
 from retrieval.evaluation.resampling import Values

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from cli.ask_set import ask_set
+from cli.chat_options import (
+    BackendOption,
+    BaseOption,
+    DtypeOption,
+    EncoderOption,
+    ModelOption,
+    backend_from,
+)
+
 if TYPE_CHECKING:
     from chat.answer import Answer
     from chat.conversation import Conversation
@@ -44,36 +54,75 @@ def ask(
             help="long_answer, short_answer, multiple_choice or report_generation.",
         ),
     ] = "long_answer",
-    backend: Annotated[
-        str, typer.Option(metavar="NAME", help="What drafts answers; `extractive` needs no model.")
-    ] = "extractive",
+    backend: BackendOption = "extractive",
+    model: ModelOption = None,
+    base: BaseOption = None,
+    encoder: EncoderOption = None,
+    dtype: DtypeOption = "float32",
     device: Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1 …")] = "cpu",
+    questions: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="A whole set of chat-data, asked in place of QUESTION."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="JSONL", help="Where its answers go, for evaluate chat.")
+    ] = None,
+    without_volume: Annotated[
+        bool, typer.Option("--without-volume", help="Ask ct-chat the set without showing volumes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Answer a question from the reports of stored cases, with the sentences it rests on."""
     from chat.answer import check_question
     from chat.backends import Mode
-    from chat.choose_backend import choose_backend
     from chat.context import Subject, open_context
     from chat.conversation import Conversation
     from encoders.errors import SearchError
 
     if mode not in get_args(Mode):
         raise SearchError(f"mode {mode!r} is unknown; take one of {', '.join(get_args(Mode))}")
-    if question is None and as_json:
+    subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
+    if questions is not None or out is not None or without_volume:
+        _check_set(questions, out, is_more=question is not None or subject.is_something)
+    elif question is None and as_json:
         raise SearchError("--json answers one question; give it, as in ctsearch ask 'Is there an effusion?'")
     if question is not None:
         check_question(question)
-    drafting = choose_backend(backend)
-    subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
+    chosen = backend_from(backend, model=model, base=base, encoder=encoder, device=device, dtype=dtype)
+    if questions is not None and out is not None:
+        ask_set(
+            questions,
+            out,
+            chosen,
+            collection=collection,
+            device=device,
+            without_volume=without_volume,
+            as_json=as_json,
+        )
+        return
     with open_context(device=device) as context:
-        conversation = Conversation(context, subject, drafting, mode=mode)  # type: ignore[arg-type]
-        if drafting.leaves_machine:
-            typer.echo(f"{drafting.name}: report text leaves this machine", err=True)
+        conversation = Conversation(
+            context,
+            subject,
+            chosen.backend,
+            mode=mode,  # type: ignore[arg-type]
+            volume_tokens=context.shown(subject, chosen.reader),
+        )
         if question is None:
             _converse(conversation)
         else:
             _answer(conversation, question, as_json=as_json)
+
+
+def _check_set(questions: Path | None, out: Path | None, *, is_more: bool) -> None:
+    from encoders.errors import ConfigError
+
+    if questions is None or out is None:
+        raise ConfigError("a set is asked with --questions JSON and --out JSONL: give both")
+    if is_more:
+        raise ConfigError("a set of --questions says itself what is asked of which case: give nothing else")
+    if out.is_dir() or not out.absolute().parent.is_dir():
+        raise ConfigError(f"found --out {out}, which is no file in a folder that exists: name one")
 
 
 def _answer(conversation: "Conversation", question: str, *, as_json: bool) -> None:
