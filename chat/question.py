@@ -36,6 +36,8 @@ _YES_NO = next(pattern for kind, pattern in KINDS if kind == "presence")
 _ADVISED = re.compile(r"\b(?:need\w*|recommend\w*|requir\w*|advis\w*|suggest\w*|necessary)\b")
 _ASKS_WHICH = re.compile(r"\b(?:what|which|where|who|whose|why|how|when|describe|explain|tell)\b")
 _ASKS_HOW_LARGE = re.compile(r"\b(?:how|mm|cm|what|than|or)\b")
+_A_SCAN = re.compile(r"(?<=\bthis )volume\b(?! loss)|(?<=\bct )volume\b")
+"""A volume that is a scan; of a lobe that loses volume reports speak too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,8 @@ def without_names(text: str, names: Sequence[str]) -> str:
 def _part(text: str, names: tuple[str, ...]) -> Part:
     bare = without_names(text, names).lower().replace("’", "'")
     lowered = _TAG_QUESTION.sub("", _OPENING.sub("", " ".join(bare.split())))
-    words, notes = _spelt(lowered)
+    typed, notes = _spelt(lowered)
+    words = _A_SCAN.sub("scan", typed)
     kind = _kind(without_limit(words))
     topics = topics_of(words, kind)
     if kind is None:
@@ -91,7 +94,7 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
         topics=topics,
         yes_no=bool(_YES_NO.match(words)) or kind == "presence",
         asks_ahead=bool(AHEAD.search(words)),
-        about_image=bool(IMAGE.search(words)),
+        about_image=bool(IMAGE.search(typed)),
         notes=notes,
     )
 
