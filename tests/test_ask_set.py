@@ -16,7 +16,7 @@ from encoders.encoder import load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import phantom_cohort
 from tests.command import Command
-from tests.small_chat import small_tokenizer, write_llm
+from tests.small_chat import small_llm, small_tokenizer, write_llm
 from tests.tiny_model import write_tiny_model
 
 SOURCE = "2:5"
@@ -38,7 +38,11 @@ def command(
 
 @pytest.fixture
 def chat(tmp_path: Path, command: Command) -> Path:
-    return write_chat(tmp_path / "chat", write_llm(tmp_path / "llm"), tmp_path / "encoder")
+    return write_chat(
+        tmp_path / "chat",
+        write_llm(tmp_path / "llm", small_llm(max_position_embeddings=8192)),
+        tmp_path / "encoder",
+    )
 
 
 def write_chat(folder: Path, llm: Path, encoder: Path, *, llm_dim: int = 16) -> Path:
