@@ -3,7 +3,8 @@
     python -m tests.chat_answers DIR [--phantoms 30] [--seed 101] [--shown 3]
 
 Prints as JSON: the AUROC of 18 findings by the first token of "Is there X?" (Yes against No), with the own
-volume and with that of the next phantom; how many different reports it writes; and the first of them.
+volume and with that of the next phantom; how many different reports it writes; and the first of them. In
+bfloat16, so that a CPU is done in minutes.
 """
 
 import argparse
@@ -59,7 +60,7 @@ def finding_scores(chat: ChatModel, tokens: Tensor) -> Scores:
     last = [len(one) - 1 for one in chats]
     said = chat.logits(batch)[range(len(chats)), last]
     yes, no = (chat.tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
-    return (said[:, yes] - said[:, no]).double().numpy()
+    return (said[:, yes].double() - said[:, no].double()).numpy()
 
 
 def mean_auroc(truth: Sequence[dict[str, bool]], scores: Scores) -> float:
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str]) -> None:
     for name, default in (("phantoms", 30), ("seed", 101), ("shown", 3)):
         parser.add_argument(f"--{name}", type=int, default=default)
     asked = parser.parse_args(arguments)
-    chat = load_chat_model(asked.directory)
+    chat = load_chat_model(asked.directory, dtype=torch.bfloat16)
     scans = scans_of(asked.directory, asked.phantoms, asked.seed)
     truth = [dict(scan.case.labels) for scan in scans]
     own = np.stack([finding_scores(chat, scan.tokens) for scan in scans])
