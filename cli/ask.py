@@ -16,6 +16,7 @@ from cli.chat_options import (
     ModelOption,
     backend_from,
 )
+from cli.wrapped import WrappedText
 
 if TYPE_CHECKING:
     from chat.answer import Answer
@@ -126,18 +127,13 @@ def _check_set(questions: Path | None, out: Path | None, *, is_more: bool) -> No
 
 
 def _answer(conversation: "Conversation", question: str, *, as_json: bool) -> None:
-    answer = conversation.ask(question, None if as_json else _show)
+    answer = conversation.ask(question, None if as_json else WrappedText(sys.stdout))
     for warning in conversation.warnings:
         typer.echo(warning, err=True)
     if as_json:
         sys.stdout.write(json.dumps(answer.to_json()) + "\n")
         return
     sys.stdout.write(f"\n{RESEARCH_USE}\n")
-
-
-def _show(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
 
 
 def _converse(conversation: "Conversation") -> None:
@@ -160,7 +156,7 @@ def _converse(conversation: "Conversation") -> None:
                 typer.echo(_HELP, err=True)
             case asked:
                 try:
-                    conversation.ask(asked, _show)
+                    conversation.ask(asked, WrappedText(sys.stdout))
                 except CtsearchError as error:
                     typer.echo(f"ctsearch: {error}", err=True)
                 else:
