@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
-from chat.finding_words import parse_wording, stand_near, stemmed
-from encoders.label_rules import WordingIndex
+from chat.finding_words import stand_near, stemmed
+from encoders.label_rules import WordingIndex, stemmed_wording
 from encoders.sentences import Sentence
 from encoders.wordings import wordings
 
@@ -87,5 +87,5 @@ def named_disorders(sentences: Iterable[Sentence]) -> Iterator[tuple[str, bool]]
 @lru_cache(maxsize=1)
 def _disorder_index() -> WordingIndex:
     return WordingIndex(
-        [parse_wording(place, text) for place, said_as in enumerate(DISORDERS.values()) for text in said_as]
+        [stemmed_wording(place, text) for place, said_as in enumerate(DISORDERS.values()) for text in said_as]
     )

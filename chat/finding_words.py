@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from encoders.abnormalities import ABNORMALITIES
-from encoders.label_rules import LabelWording, WordingIndex, label_wordings
+from encoders.label_rules import WordingIndex, label_wordings, stemmed_wording
 from encoders.label_wordings import CONVENTIONS
 from encoders.statements import statements, stem, stems
 from encoders.wordings import EIGHTEEN
@@ -73,7 +73,7 @@ def stand_near(wanted: frozenset[str], words: Sequence[str]) -> bool:
 def narrow() -> WordingIndex:
     """Wordings that mean the finding: those of labels, but for what CT-RATE's annotators count besides."""
     besides = {
-        (place, parse_wording(place, text).words)
+        (place, stemmed_wording(place, text).words)
         for place, name in enumerate(ABNORMALITIES)
         if name in CONVENTIONS
         for text in CONVENTIONS[name].counted
@@ -98,17 +98,9 @@ def wide() -> WordingIndex:
     """Wordings that hint at the finding, of whatever kind."""
     by_name = {finding.name: finding for finding in EIGHTEEN}
     hints = [
-        parse_wording(place, text)
+        stemmed_wording(place, text)
         for place, name in enumerate(ABNORMALITIES)
         for text in by_name[name].every_wording
         if text not in by_name[name].ruled_out_by
     ]
     return WordingIndex(tuple(dict.fromkeys([*label_wordings(), *hints])))
-
-
-def parse_wording(place: int, text: str) -> LabelWording:
-    """Read a wording of `encoders.wordings` for what has this place among others."""
-    pieces = text.split()
-    words = stems(" ".join(piece for piece in pieces if piece[0] != "-"))
-    barred = stems(" ".join(piece[1:] for piece in pieces if piece[0] == "-"))
-    return LabelWording(place, frozenset(words), frozenset(barred))

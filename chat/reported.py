@@ -88,7 +88,7 @@ def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
             if fits(topic, read, denied=said == "denied") is not False
         ]
         if quotes:
-            yield Line(f"On {topic.name}:", few(quotes, cases))
+            yield Line(f"On {topic.name.lower()}:", few(quotes, cases))
         else:
             yield unsaid(topic, cases)
 
