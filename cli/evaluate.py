@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import evaluate_table
+from cli import evaluate_chat, evaluate_table
 from cli.evaluation_options import (
     AgainstOption,
     JsonOption,
@@ -17,14 +17,15 @@ from cli.evaluation_options import (
 )
 from cli.filter_options import LabelSourceOption
 
-app = typer.Typer(help="Score retrieval and detection.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Score retrieval, detection and chat.", no_args_is_help=True, rich_markup_mode=None)
 
 app.command("table")(evaluate_table.table)
+app.command("chat")(evaluate_chat.chat)
 
 
 @app.callback()
 def evaluate() -> None:
-    """Score what is stored in a collection, or latents or scores in a file."""
+    """Score what is stored in a collection, or latents, scores or answers in a file."""
 
 
 @app.command()

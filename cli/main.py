@@ -5,7 +5,22 @@ from io import TextIOWrapper
 
 import typer
 
-from cli import cases, collections, db, demo, evaluate, index, label, models, score, search, train
+from cli import (
+    ask,
+    cases,
+    chat_data,
+    collections,
+    db,
+    demo,
+    drr,
+    evaluate,
+    index,
+    label,
+    models,
+    score,
+    search,
+    train,
+)
 from encoders.errors import CtsearchError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -22,6 +37,9 @@ app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("score")(score.score)
 app.command("label")(label.label)
+app.command("ask")(ask.ask)
+app.command("chat-data")(chat_data.chat_data)
+app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")

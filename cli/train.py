@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import train_supervised
+from cli import train_chat, train_supervised
 from cli.phantom_figures import phantom_figures
 from cli.training_options import OutOption, RunOption, TrainingOptions, say_written, with_training_options
 
@@ -45,6 +45,8 @@ app = typer.Typer(help="Train models.", no_args_is_help=True, rich_markup_mode=N
 app.command("vocabfine")(train_supervised.vocabfine)
 app.command("classfine")(train_supervised.classfine)
 app.command("ct-net")(train_supervised.ct_net)
+app.command("chat-align")(train_chat.chat_align)
+app.command("chat-instruct")(train_chat.chat_instruct)
 app.command("phantom-figures")(phantom_figures)
 
 

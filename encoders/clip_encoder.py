@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from encoders.codebook import Codebook
 from encoders.config import VolumeGrid
 from encoders.ct_clip import CtClip
 from encoders.errors import ConfigError, ReportError, VolumeError
@@ -37,6 +38,7 @@ class ClipEncoder:
         self.digest = card.digest
         self.latent_dim = model.config.latent_dim
         self.grid = model.config.grid
+        self.codebook_size = model.config.volume.codebook_size
         self.has_head = model.class_head is not None
         self.log_temperature = model.log_temperature.item()  # before it loses digits to a shorter type
         self.can_read_text = tokenizer is not None and model.config.report is not None
@@ -63,10 +65,25 @@ class ClipEncoder:
             VolumeError: the volume is not on the grid.
             ConfigError: the model has no codebook.
         """
-        if not self._config.volume.codebook_size:
-            raise ConfigError(f"the model {self.name} has no codebook, so its tokens have no ids")
+        self._codebook()
         ids = [self._tokens(part)[1] for part in self._parts(volume_BCDHW)]
         return torch.cat([part.cpu() for part in ids if part is not None])
+
+    def tokens_of_ids(self, ids: Array) -> Tensor:
+        """Return tokens (..., C) of codebook ids (...), as `volume_tokens` gives them, float32.
+
+        Raises:
+            ConfigError: the model has no codebook.
+            VolumeError: an id is no row of it.
+        """
+        codebook = self._codebook()
+        rows = as_tensor(ids).long()
+        if rows.numel() and not 0 <= int(rows.min()) <= int(rows.max()) < self.codebook_size:
+            raise VolumeError(
+                f"codebook ids reach from {int(rows.min())} to {int(rows.max())} where the model {self.name} "
+                f"has {self.codebook_size} rows; they are another model's"
+            )
+        return codebook.rows[rows.to(self._device)].float().cpu()
 
     def encode_volumes(self, volume_BCDHW: Array) -> Tensor:
         """Return unit latents (B, L).
@@ -170,6 +187,12 @@ class ClipEncoder:
         ids: Tensor | None
         tokens, ids = self._model.volume_tower(volume_BCDHW)
         return tokens, ids
+
+    def _codebook(self) -> Codebook:
+        codebook = self._model.volume_tower.codebook
+        if codebook is None:
+            raise ConfigError(f"the model {self.name} has no codebook, so its tokens have no ids")
+        return codebook
 
     def _parts(self, volume_BCDHW: Array) -> Iterator[Tensor]:
         parts = volume_parts(volume_BCDHW, self.grid, self.name)

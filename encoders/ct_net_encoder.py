@@ -30,6 +30,7 @@ class CtNetEncoder:
         self.grid = model.config.grid
         self.can_read_text = False
         self.log_temperature = 0.0
+        self.codebook_size = 0
         self.has_head = True
         self._device, self._dtype = torch.device(device), dtype
         self._model = model.eval().to(device=self._device, dtype=dtype)
@@ -62,6 +63,10 @@ class CtNetEncoder:
         raise ConfigError(f"the model {self.name} is a CT-Net and has no tokens; take a CT-CLIP for them")
 
     def codebook_ids(self, volume_BCDHW: Array) -> NoReturn:  # noqa: ARG002
+        """Refuse, likewise."""
+        raise ConfigError(f"the model {self.name} is a CT-Net and has no codebook; take a CT-CLIP for it")
+
+    def tokens_of_ids(self, ids: Array) -> NoReturn:  # noqa: ARG002
         """Refuse, likewise."""
         raise ConfigError(f"the model {self.name} is a CT-Net and has no codebook; take a CT-CLIP for it")
 

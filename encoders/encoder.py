@@ -59,6 +59,10 @@ class Encoder(Protocol):
         """Whether it scores the 18 findings itself, as ClassFine and CT-Net do, and needs no prompts."""
 
     @property
+    def codebook_size(self) -> int:
+        """How many rows tokens are taken from; 0: there is no codebook."""
+
+    @property
     def log_temperature(self) -> float:
         """What similarities are scaled by, as its logarithm."""
 
@@ -67,6 +71,9 @@ class Encoder(Protocol):
 
     def codebook_ids(self, volume_BCDHW: Array) -> Tensor:
         """Return the codebook row of each token, int64 (B, D', H', W')."""
+
+    def tokens_of_ids(self, ids: Array) -> Tensor:
+        """Return the codebook's rows of these ids (...), as `volume_tokens` gives them: (..., C)."""
 
     def encode_volumes(self, volume_BCDHW: Array) -> Tensor:
         """Return unit latents (B, L)."""

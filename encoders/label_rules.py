@@ -51,16 +51,17 @@ def label_wordings() -> tuple[LabelWording, ...]:
 
 
 def _counted(place: int, finding: Finding, convention: Convention) -> Iterator[LabelWording]:
-    left_out = {_stemmed(place, text).words for text in convention.not_counted}
+    left_out = {stemmed_wording(place, text).words for text in convention.not_counted}
     for text in (*finding.said_as, *finding.kinds):
-        wording = _stemmed(place, text)
+        wording = stemmed_wording(place, text)
         if wording.words not in left_out:
             yield wording
     for text in convention.counted:
-        yield _stemmed(place, text)
+        yield stemmed_wording(place, text)
 
 
-def _stemmed(place: int, text: str) -> LabelWording:
+def stemmed_wording(place: int, text: str) -> LabelWording:
+    """Return a wording as `encoders.wordings` writes it, of the finding with this number, as stems."""
     pieces = text.split()
     words = stems(" ".join(piece for piece in pieces if piece[0] != "-"))
     barred = stems(" ".join(piece[1:] for piece in pieces if piece[0] == "-"))

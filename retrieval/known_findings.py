@@ -1,6 +1,6 @@
 """Which findings, of those known by their wordings, a question names; how reports are asked for them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,23 +24,29 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wording:
+class StemmedWording:
+    """A wording that questions use, as stems."""
+
     finding: Finding
     words: frozenset[str]  # stems, the first of a family standing for all of it
     barred: frozenset[str]
     against: bool
 
 
-_WORDINGS: list[_Wording] = []
+_WORDINGS: list[StemmedWording] = []
 
 
 def named_findings(connection: Connection, stems_in_order: Sequence[str]) -> list[Named]:
     """Return the findings that words name, in their order; a longer wording outdoes those within it."""
     kin = families(connection)
-    tokens = [_first(kin, stem) for stem in stems_in_order]
+    return findings_in(_wordings(connection), [_first(kin, stem) for stem in stems_in_order])
+
+
+def findings_in(wordings: Sequence[StemmedWording], tokens: Sequence[str]) -> list[Named]:
+    """Return the findings that stems name, each the first of its family, in their order."""
     here = set(tokens)
     matches: dict[frozenset[int], Named] = {}
-    for wording in _wordings(connection):
+    for wording in wordings:
         if wording.words <= here and not wording.barred & here:
             for places in _places(tokens, wording.words):
                 matches.setdefault(places, Named(wording.finding, places, wording.against))
@@ -95,20 +101,27 @@ def any_of(connection: Connection, wordings: Sequence[str]) -> str:
 _ANY_OF: dict[tuple[str, ...], str] = {}  # by wordings: a question by a case asks for its findings each time
 
 
-def _wordings(connection: Connection) -> Sequence[_Wording]:
+def _wordings(connection: Connection) -> Sequence[StemmedWording]:
     if not _WORDINGS:
         stem_of, kin = stems(connection, vocabulary()), families(connection)
-        _WORDINGS[:] = [  # at once: other threads may ask meanwhile
-            _Wording(
-                finding,
-                frozenset(_first(kin, stem_of[word]) for word in words),
-                frozenset(_first(kin, stem_of[word]) for word in barred),
-                against,
-            )
-            for finding, wording, against in _asked()
-            for words, barred in (_parts(wording),)
-        ]
+        _WORDINGS[:] = stemmed_wordings(stem_of.__getitem__, kin)  # at once: other threads may ask meanwhile
     return _WORDINGS
+
+
+def stemmed_wordings(
+    stem_of: Callable[[str], str], kin: Mapping[str, tuple[str, ...]]
+) -> list[StemmedWording]:
+    """Return what findings are asked by, as stems of one's own; a family is its first stem."""
+    return [
+        StemmedWording(
+            finding,
+            frozenset(_first(kin, stem_of(word)) for word in words),
+            frozenset(_first(kin, stem_of(word)) for word in barred),
+            against,
+        )
+        for finding, wording, against in _asked()
+        for words, barred in (_parts(wording),)
+    ]
 
 
 def _asked() -> Iterator[tuple[Finding, str, bool]]:

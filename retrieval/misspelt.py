@@ -44,7 +44,7 @@ def read_words(
         own = _own_words(connection)
         instead |= {word: near for word in strange if (near := _nearest(word, own))}
     perhaps = {
-        word: near for word in words if 0 < count[word] < _RARE and (near := _one_letter_away(word, known))
+        word: near for word in words if 0 < count[word] < _RARE and (near := one_letter_away(word, known))
     }
     notes = tuple(
         f"no report has the word {word!r}; "
@@ -84,12 +84,13 @@ def _own_words(connection: Connection) -> frozenset[str]:
 
 def _nearest(word: str, known: Iterable[str]) -> str | None:
     candidates = sorted(known)
-    if near := _one_letter_away(word, candidates):
+    if near := one_letter_away(word, candidates):
         return near
     return next(iter(get_close_matches(word, candidates, n=1, cutoff=_NEAR)), None)
 
 
-def _one_letter_away(word: str, known: Iterable[str]) -> str | None:
+def one_letter_away(word: str, known: Iterable[str]) -> str | None:
+    """Return the known word that a word of _SHORTEST letters or more is one letter away from, if any."""
     if len(word) < _SHORTEST:
         return None
     near = [one for one in known if abs(len(one) - len(word)) < 2 and is_one_letter_away(word, one)]

@@ -115,3 +115,4 @@ class Removed:
     collections: Mapping[str, int] = field(
         default_factory=dict
     )  # latents by collection: whose caches are stale
+    contents: tuple[bytes, ...] = ()  # of the volumes, encoded or shown: whose tokens go too

@@ -23,6 +23,7 @@ from retrieval.asked_collection import asked_collection, check_preprocessing, lo
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
+from retrieval.kept_tokens import forget_tokens, tokens_folder
 from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Latent, Unit
 from retrieval.planner import EngineChoice
@@ -378,13 +379,17 @@ class CaseSearch:
         return self._prompts[asked]
 
     def _removed(self, remove: Callable[[], Removed]) -> Removed:
-        """Remove cases, and the snapshots that hold latents of them; the next search builds them anew."""
+        """Remove cases, the tokens kept of them and the snapshots that hold their latents.
+
+        The next search builds a snapshot anew.
+        """
         infos = self._store.collections()
         with self._snapshots.none_built(infos) as delete:
             removed = remove()
             for info in infos:
                 if info.name in removed.collections:
                     delete(info)
+        forget_tokens(tokens_folder(), removed.contents)
         return removed
 
     @property

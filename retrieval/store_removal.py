@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
+from retrieval.cases import VolumeFile
+from retrieval.reading import volume_content
 from retrieval.records import Removed, storable
 from retrieval.store_collections import nearest
 
@@ -82,6 +84,10 @@ def _remove(
         row.name: row.latents for row in connection.execute(text(_LATENTS_BY_COLLECTION), studies)
     }
     names = set(connection.execute(text(_NAMES), studies).scalars())
+    contents = connection.execute(text(_CONTENTS), studies).scalars()
+    encoded = tuple(bytes(content) for content in contents)
+    files = connection.execute(text(_FILES), studies).scalars()
+    shown = tuple(volume_content(bytes(sha256), _WITHOUT_TABLE, "auto") for sha256 in files)
     volumes = _delete(connection, "volume", "study_id = ANY(:studies)", studies)
     reports = _delete(connection, "report", "study_id = ANY(:studies)", studies)
     gone = _delete(connection, "study", "id = ANY(:studies)", studies)
@@ -93,6 +99,7 @@ def _remove(
         reports=reports,
         latents=sum(by_collection.values()),
         collections=by_collection,
+        contents=tuple(dict.fromkeys(encoded + shown)),
     )
     _forget_failures(connection, names)
     counts = {"studies": gone, "volumes": volumes, "reports": reports, "latents": removed.latents}
@@ -138,6 +145,14 @@ JOIN collection ON collection.id = embedding.collection_id
 WHERE embedding.study_id = ANY(:studies)
 GROUP BY collection.name
 """
+
+_CONTENTS = """
+SELECT DISTINCT content FROM embedding WHERE study_id = ANY(:studies) AND volume_id IS NOT NULL
+"""
+_FILES = """
+SELECT DISTINCT sha256 FROM source_file JOIN volume ON volume.id = volume_id WHERE study_id = ANY(:studies)
+"""
+_WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")  # as `ask` reads what it shows
 
 _NAMES = """
 SELECT name FROM study WHERE id = ANY(:studies)

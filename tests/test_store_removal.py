@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from encoders.errors import SearchError
-from retrieval.cases import Report
+from retrieval.cases import Report, VolumeFile
 from retrieval.postgres import open_engine
+from retrieval.reading import volume_content
 from retrieval.store import CollectionInfo, EmbeddingRow, FileRow, Store
 from tests.stored import UNIT, case, count, everything, make_collection
 
@@ -84,6 +85,10 @@ def test_removing_every_patient_leaves_nothing_but_the_audit(
         12,
     )
     assert removed.collections == {"one": 6, "two": 6}
+    shown = VolumeFile(
+        kind="nifti", uri="elsewhere"
+    )  # to a chat model, without the table it was indexed with
+    assert set(removed.contents) == {b"v", volume_content(b"s", shown, "auto")}
     store.remove_patient("folder/P2", actor="alice")
     left = {table: rows for table, rows in everything(connection).items() if rows}
     assert left == {"collection": 2, "index_run": 2, "audit_event": 2}

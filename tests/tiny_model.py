@@ -21,7 +21,9 @@ WORDS = """
 """
 
 
-def write_tiny_model(directory: Path, *, seed: int = 0, reads_text: bool = True) -> ModelCard:
+def write_tiny_model(
+    directory: Path, *, seed: int = 0, reads_text: bool = True, codebook_size: int = 0
+) -> ModelCard:
     """Write the model and its tokeniser; another seed is another encoder."""
     written = " ".join([WORDS, *ABNORMALITIES]).lower()
     words = dict.fromkeys([*SPECIAL_TOKENS, *re.findall(r"[a-z]+", written)])
@@ -40,7 +42,7 @@ def write_tiny_model(directory: Path, *, seed: int = 0, reads_text: bool = True)
             temporal_depth=1,
             heads=2,
             head_width=8,
-            codebook_size=0,
+            codebook_size=codebook_size,
         ),
         report=ReportEncoderConfig(
             vocabulary=len(words), width=16, layers=1, heads=2, feed_forward=32, max_tokens=64

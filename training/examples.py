@@ -25,7 +25,9 @@ from training.short_texts import report_statements, short_text
 from training.volume_cache import VolumeCache
 
 Sections = Literal["both", "findings", "impression"]
+Needs = Literal["report", "labels", "file"]
 _PHANTOMS = re.compile(r"\d+(:\d+)?")
+_LACKING = {"report": "a file and a report", "labels": "a file and labels", "file": "a file"}
 _log = logging.getLogger(__name__)
 
 
@@ -105,7 +107,7 @@ def read_examples(
     sections: Sections = "both",
     share: float = 1.0,
     one_per_patient: bool = False,
-    needs: Literal["report", "labels"] = "report",
+    needs: Needs = "report",
 ) -> tuple[Example, ...]:
     """Read the volumes of a source that something is known of; how many there are is logged.
 
@@ -115,7 +117,7 @@ def read_examples(
         share: of the patients, from 0 to 1; which ones, their names alone decide, and a smaller share is part
             of a larger one.
         one_per_patient: one volume of each patient, which one its name decides, in place of all.
-        needs: what a volume must have.
+        needs: what a volume must have; "file": nothing else.
 
     Raises:
         DatasetError: nothing is left.
@@ -137,16 +139,16 @@ def read_examples(
     )
     if not kept:
         raise DatasetError(
-            f"none of {volumes} volumes has a file and {'a report' if needs == 'report' else 'labels'}: give "
-            "the tables that belong to them, or another --data"
+            f"none of {volumes} volumes has {_LACKING[needs]}: give the tables that belong to them, or "
+            "another --data"
         )
     return tuple(kept)
 
 
-def _examples_of(case: Case, sections: Sections, needs: str) -> Iterator[Example]:
+def _examples_of(case: Case, sections: Sections, needs: Needs) -> Iterator[Example]:
     for volume in case.volumes:
         report = _sections_of(_report_of(case.reports, volume), sections)
-        missing = not report.text if needs == "report" else not case.labels
+        missing = {"report": not report.text, "labels": not case.labels, "file": False}[needs]
         if volume.file is not None and not missing:
             yield Example(
                 name=volume.name,

@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 
 from encoders.errors import CtsearchError
 from retrieval.metrics import auroc
-from training.batches import Pair
 from training.distributed import Place
-from training.examples import PairExamples
+from training.stream import Examples
 
+ItemT = TypeVar("ItemT")
 BatchT = TypeVar("BatchT")
 _AT_ONCE = 8
 
 
 def unseen_batches(
-    examples: PairExamples, collate: Callable[[Sequence[Pair | None]], BatchT], place: Place
+    examples: Examples[ItemT], collate: Callable[[Sequence[ItemT | None]], BatchT], place: Place
 ) -> Iterator[BatchT]:
     """Yield this process's share; None fills the last batches, and stands for what cannot be read."""
     ours: list[int | None] = [*range(place.rank, len(examples), place.processes)]
@@ -26,7 +26,7 @@ def unseen_batches(
         yield collate([_load(examples, index) for index in ours[start : start + _AT_ONCE]])
 
 
-def _load(examples: PairExamples, index: int | None) -> Pair | None:
+def _load(examples: Examples[ItemT], index: int | None) -> ItemT | None:
     if index is None:
         return None
     try:

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from encoders.errors import CheckpointError, ConfigError
 from training.batches import Pair
 from training.distributed import Place
 from training.examples import (
     Example,
+    Needs,
     PairExamples,
     Sections,
     SourceOptions,
@@ -71,9 +72,7 @@ def check_free(out: Path, options: Options) -> None:
         raise CheckpointError(f"{out} exists already: choose another --out, or delete it")
 
 
-def data_of(
-    run: VolumeRun, options: Options, *, needs: Literal["report", "labels"], sections: Sections = "both"
-) -> Data:
+def data_of(run: VolumeRun, options: Options, *, needs: Needs, sections: Sections = "both") -> Data:
     """Read what a run learns from.
 
     Raises:
@@ -99,7 +98,7 @@ def held_out_of(
     options: Options,
     cache: VolumeCache,
     *,
-    needs: Literal["report", "labels"],
+    needs: Needs,
     sections: Sections = "both",
 ) -> PairExamples | None:
     """Read what the model is evaluated on, if there is anything.

@@ -1,0 +1,181 @@
+"""From a question and what it is asked about to evidence: stored cases with reports, labels, days, scores."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine
+
+from chat.evidence import CaseEvidence, Evidence
+from chat.picking import pick_sentences
+from chat.question import understand
+from chat.shown_volumes import named_volumes
+from chat.stored_evidence import stored_cases, studies_of_same_patients
+from encoders.errors import CheckpointError, ReportError, SearchError
+from retrieval.hospital_names import find_case_by_any_name
+from retrieval.questions import volume_file
+from retrieval.search import Answer, SearchOptions
+from retrieval.service import CaseSearch
+from retrieval.sessions import one_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from chat.volume_tokens import VolumeTokens
+    from retrieval.deidentify import PseudonymKey
+
+_SIMILAR = re.compile(
+    r"\b(?:similar|alike|resembl\w+|nearest|closest|neighbou?rs?|retrieved|comparable|seen (?:this"
+    r"|it) before|cases? like (?:this|it))\b",
+    re.IGNORECASE,
+)
+_ANOTHER_STUDY = re.compile(
+    r"\bfollow(?:ed)?[- ]?ups?\b|\b(?:later|earlier|another|further|next|previous|prior) (?:stud|scan"
+    r"|exam|ct)|\bsince (?:then|the)\b|\bover time\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a question is asked about: stored cases, a CT file, or a description. One of them."""
+
+    names: tuple[str, ...] = ()
+    volume: Path | None = None
+    text: str | None = None
+    k: int = 5  # cases that are looked for, by likeness
+    collection: str | None = None
+
+    def __post_init__(self) -> None:
+        given = [
+            option
+            for option, value in (("--case", self.names), ("--volume", self.volume), ("--text", self.text))
+            if value
+        ]
+        if len(given) > 1:
+            raise SearchError(
+                f"a question is about one of --case, --volume and --text; found {' and '.join(given)}"
+            )
+
+    @property
+    def is_something(self) -> bool:
+        """Whether anything is named."""
+        return bool(self.names or self.volume or self.text)
+
+
+@contextmanager
+def open_context(*, device: str = "cpu") -> Iterator["Context"]:
+    """Yield what gathers evidence from the archive of `CTSEARCH_DATABASE` or `CTSEARCH_HOME`.
+
+    Raises:
+        DatabaseError: the database cannot be reached.
+    """
+    from retrieval.archive_key import existing_key
+    from retrieval.migrate import open_archive
+
+    engine = open_archive()
+    try:
+        yield Context(engine, key=existing_key(), device=device)
+    finally:
+        engine.dispose()
+
+
+class Context:
+    """Gathers evidence; hits of a subject are looked for once, however often it is asked about."""
+
+    def __init__(self, engine: Engine, *, key: "PseudonymKey | None" = None, device: str = "cpu") -> None:
+        self._engine = engine
+        self._key = key
+        self._search = CaseSearch(engine, key=key, device=device)
+        self._hits: dict[Subject, tuple[str, ...]] = {}
+        self.warnings: tuple[str, ...] = ()  # of the last search
+
+    def evidence(self, subject: Subject, question: str) -> Evidence:
+        """Gather what a question may be answered from.
+
+        With one case and a question about similar ones, these are found and the case itself is left out; with
+        a question about follow-up, other studies of the same patients are added, with rank 0.
+
+        Args:
+            subject: stored cases, a CT file or a description; nothing of it is evidence without a report.
+            question: as typed.
+
+        Raises:
+            SearchError: a case is not there, or the collection is not.
+            VolumeError: the file cannot be read as a CT.
+        """
+        names = self._names(subject, question)
+        with one_state(self._engine) as connection:
+            studies = [find_case_by_any_name(connection, name, self._key) for name in names]
+            cases = stored_cases(connection, studies)
+            days = any(part.kind == "days" for part in understand(question))
+            if _ANOTHER_STUDY.search(question) or (days and len(cases) == 1):
+                cases += studies_of_same_patients(connection, studies)
+        if any(part.kind == "score" for part in understand(question)):
+            cases = [self._scored(case, subject) for case in cases]
+        chosen = pick_sentences(question, cases)
+        return Evidence(cases=tuple(cases), has_volume=subject.volume is not None, chosen=chosen)
+
+    def shown(self, subject: Subject, reader: "VolumeTokens | None") -> "tuple[Tensor, ...]":
+        """Return the tokens (N, C) of each volume that a question is about; none where nothing reads them.
+
+        Raises:
+            SearchError: a case is not there, or the archive does not know where its voxels are.
+            VolumeError: a volume is not there, or is not a readable CT in Hounsfield units.
+        """
+        if reader is None:
+            return ()
+        if subject.volume is not None:
+            return (reader.read(volume_file(subject.volume)),)
+        with one_state(self._engine) as connection:
+            files = named_volumes(connection, subject.names, self._key)
+        return tuple(reader.read(file) for file in files)
+
+    def _names(self, subject: Subject, question: str) -> tuple[str, ...]:
+        one = len(subject.names) == 1 and _SIMILAR.search(question)
+        if subject.names and not one:
+            return tuple(dict.fromkeys(subject.names))
+        if subject not in self._hits:
+            found = self._found(subject)
+            self.warnings = found.warnings if found is not None else ()
+            self._hits[subject] = (
+                tuple(f"{hit.metadata['dataset']}/{hit.study}" for hit in found.hits) if found else ()
+            )
+        return self._hits[subject]
+
+    def _found(self, subject: Subject) -> Answer | None:
+        options = SearchOptions(k=subject.k)
+        if subject.names:
+            return self._search.search_by_case(subject.names[0], options, collection=subject.collection)
+        if subject.volume is not None:
+            return self._search.search_by_volume(subject.volume, options, collection=subject.collection)
+        if subject.text is not None:
+            return self._search.search_by_text(subject.text, options, collection=subject.collection)
+        return None
+
+    def _scored(self, case: CaseEvidence, subject: Subject) -> CaseEvidence:
+        """Add zero-shot probabilities; a case without a latent, or an encoder without text, has none."""
+        try:
+            scores = self._search.score_case(case.study, collection=subject.collection)
+        except (SearchError, ReportError, CheckpointError):
+            return case
+        return replace(case, scores=dict(scores.probabilities))
+
+
+def case_names(cases: Sequence[CaseEvidence]) -> list[str]:
+    """Return a line for each case: its rank, name, day and findings, for whoever asks what is being asked."""
+    lines = []
+    for case in cases:
+        known = [f"day {case.day}"] if case.day is not None else []
+        known += [f"{case.age:g} years"] if case.age is not None else []
+        known += [{"F": "female", "M": "male"}[case.sex]] if case.sex is not None else []
+        labels = [name for name, there in case.labels.items() if there]
+        said = f"{', '.join(labels)} ({case.label_source})" if labels else "no label"
+        place = str(case.rank) if case.rank else "–"
+        lines.append(
+            f"{place} {case.study} · {', '.join([*known, f'{len(case.sentences)} sentences'])} · {said}"
+        )
+    return lines

@@ -1,0 +1,45 @@
+"""Evidence: what of the archive an answer may rest on. Its text is data, never an instruction."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from retrieval.cases import Sex
+
+Section = Literal["findings", "impression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """One sentence of a stored report, as written, and where it stands."""
+
+    study: str
+    section: Section
+    sentence: int  # from 1 within the section
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseEvidence:
+    """One study: what its tables and its report say; None and missing keys are unknown, never absent."""
+
+    study: str
+    patient: str
+    rank: int  # from 1, in the order the cases were found or named
+    day: int | None = None  # since the patient's first study
+    sex: Sex | None = None
+    age: float | None = None  # years
+    volumes: tuple[str, ...] = ()
+    labels: Mapping[str, bool] = field(default_factory=dict)  # of the 18, those that are known
+    label_source: str | None = None
+    scores: Mapping[str, float] = field(default_factory=dict)  # zero-shot probabilities, where asked for
+    sentences: tuple[Quote, ...] = ()  # the whole report, findings before impression
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The cases of a question, and the sentences that the question picked from them."""
+
+    cases: tuple[CaseEvidence, ...]
+    has_volume: bool  # an uploaded or named volume is part of the question
+    chosen: tuple[Quote, ...] = ()  # within the token budget

@@ -1,0 +1,185 @@
+"""What a question is about: findings and other words, asked for or denied, and how they are narrowed down."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from textwrap import shorten
+
+from chat.question_kinds import CASE_WORDS, FRAMES, Kind
+from chat.question_words import ORGANS, PLACES, STATED
+from chat.sentence_reading import (
+    Stems,
+    asked_wordings,
+    first_of_family,
+    own_stems,
+    place_of,
+    word_stem,
+)
+from encoders.negation import split_by_polarity
+from encoders.other_wordings import ABBREVIATIONS
+from encoders.plain_words import plain_words
+from retrieval.known_findings import Named, findings_in, is_one_word_more
+from retrieval.query_words import FUNCTION, MODIFIERS
+from retrieval.telegraphic import in_sentences
+
+_LONGEST_NAME = 60  # characters of what was asked that a refusal repeats
+_SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
+_LIMIT = re.compile(
+    r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
+    r"|under|below|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+    r"|([<>])=?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+)
+_SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
+_WHERE = frozenset(first_of_family(word_stem(word)) for word in _SIDES_AND_LOBES.split())
+_FRAMED_FIRST: tuple[Kind, ...] = ("size", "location", "number", "count", "days", "change", "largest")
+_GENERIC = frozenset(
+    word_stem(word)
+    for word in re.findall(
+        r"\w+",
+        """
+        lung lungs pulmonary structure structures change changes disease process disorder
+        pattern type configuration common vessel vessels tissue difference significant number
+        numbers specific increase increased involvement due mm cm size sizes area areas region
+        regions parenchyma parenchymal thin
+        """,
+    )
+)
+_SILENT = frozenset(word_stem(word) for word in FUNCTION) | STATED
+_MODIFIER_STEMS = frozenset(first_of_family(word_stem(word)) for word in MODIFIERS)
+PLACE_STEMS = PLACES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """What is asked about: a finding, or words that must stand together; and how it is narrowed down."""
+
+    name: str
+    finding: int | None = None  # its place among `known_findings`
+    beside: frozenset[int] = frozenset()  # findings that the same sentence must have: a ground-glass nodule
+    words: Stems = frozenset()  # that stand in the sentence too
+    places: Stems = frozenset()
+    details: Stems = frozenset()  # "large", "mild"
+    longer_mm: float | None = None  # "larger than 5 mm"
+    shorter_mm: float | None = None
+    denied: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether a size is asked for too."""
+        return self.longer_mm is not None or self.shorter_mm is not None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether a place or a degree is asked for too."""
+        return bool(self.places or self.details) or self.limited
+
+
+def topics_of(text: str, kind: Kind | None) -> tuple[Topic, ...]:
+    """Return what one part of a question is about.
+
+    Args:
+        text: in lower case, without the names of cases.
+        kind: what is asked for; its frame ("how large is …") is no topic.
+    """
+    limit = _LIMIT.search(text)
+    return tuple(_limited(topic, limit) for topic in _topics(without_limit(text), kind))
+
+
+def without_limit(text: str) -> str:
+    """Return a question without "larger than 5 mm", which is neither a size asked for nor a comparison."""
+    return _LIMIT.sub(" ", text)
+
+
+def _limited(topic: Topic, limit: re.Match[str] | None) -> Topic:
+    if limit is None:
+        return topic
+    mm = float(limit[2] or limit[5]) * (10 if (limit[3] or limit[6]) == "cm" else 1)
+    if limit[1] or limit[4] == ">":
+        return replace(topic, name=f"{topic.name} over {mm:g} mm", longer_mm=mm)
+    return replace(topic, name=f"{topic.name} under {mm:g} mm", shorter_mm=mm)
+
+
+def _topics(text: str, kind: Kind | None) -> Iterable[Topic]:
+    said = split_by_polarity(in_sentences(text))
+    for part, denied in ((f"{said.affirmed}, {said.hedged}", False), (said.denied, True)):
+        rest = CASE_WORDS.sub(" ", part)
+        found = list(_in_segments(rest, kind, denied))
+        yield from _merged(found)
+
+
+def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
+    """Read findings before the frame is taken away: "wall thickness" is a size, and part of a finding."""
+    for segment in _SEGMENTS.split(text):
+        framed = _tokens(FRAMES[kind].sub(" ", segment)) if kind in FRAMES else _tokens(segment)
+        tokens = framed if kind in _FRAMED_FIRST else _tokens(segment)
+        named = [
+            one
+            for one in findings_in(asked_wordings(), [token for _, token in tokens])
+            if not is_one_word_more(one.finding)
+        ]
+        kept = {word for word, _ in framed}
+        taken = {place for one in named for place in one.places}
+        own = {token for one in named for token in own_stems(place_of(one.finding.name))} - _WHERE
+        left = {
+            token: word
+            for place, (word, token) in enumerate(tokens)
+            if place not in taken and word in kept and word_stem(word) not in _SILENT and token not in own
+        }
+        yield from _narrowed(named, left, denied)
+
+
+def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:
+    places = frozenset(token for token in left if token in PLACE_STEMS)
+    details = frozenset(
+        token for token in left if token in _MODIFIER_STEMS and token not in places and token not in _GENERIC
+    )
+    words = frozenset(
+        token for token in left if token not in places and token not in details and token not in _GENERIC
+    )
+    if named:
+        *others, last = named
+        yield Topic(
+            name=" ".join(one.finding.name for one in named),
+            finding=place_of(last.finding.name),
+            beside=frozenset(place_of(one.finding.name) for one in others) - {place_of(last.finding.name)},
+            words=words,
+            places=places,
+            details=details,
+            denied=denied != last.against,
+        )
+    elif words or places or (details | frozenset(left)) & ORGANS:
+        yield Topic(
+            name=shorten(" ".join(left.values()), _LONGEST_NAME, placeholder=" …"),
+            words=words | places | details | (frozenset(left) & ORGANS if not words else frozenset()),
+            denied=denied,
+        )
+
+
+def _merged(topics: Sequence[Topic]) -> Iterable[Topic]:
+    """Give places and degrees that stand alone to the finding before them."""
+    kept: list[Topic] = []
+    for topic in topics:
+        bare = topic.finding is None and topic.words <= (PLACE_STEMS | _MODIFIER_STEMS)
+        if bare and kept and kept[-1].finding is not None:
+            last = kept[-1]
+            places = last.places | (topic.words & PLACE_STEMS)
+            kept[-1] = replace(last, places=places, details=last.details | (topic.words - PLACE_STEMS))
+        elif topic not in kept:
+            kept.append(topic)
+    return kept
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    """Return words with their stems, abbreviations written out."""
+    words = plain_words(text)
+    of_vessels = any(word in ("coronary", "artery", "stent", "plaque") for word in words)
+    full = [
+        each
+        for word in words
+        for each in (
+            plain_words(ABBREVIATIONS[word])
+            if word in ABBREVIATIONS and not (word == "lad" and of_vessels)
+            else (word,)
+        )
+    ]
+    return [(word, first_of_family(word_stem(word))) for word in full]

@@ -1,0 +1,226 @@
+"""What the report of a case says of a topic: present, possible, absent, elsewhere, or nothing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from chat.evidence import CaseEvidence, Quote
+from chat.question_words import ORGANS, SIDES
+from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
+from chat.topics import PLACE_STEMS, Topic
+from encoders.abnormalities import ABNORMALITIES
+
+Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
+Said = Literal["affirmed", "hedged", "denied"]
+_SAID: tuple[Said, ...] = ("affirmed", "hedged", "denied")
+_NORMAL = frozenset(canonical("normal natural unremarkable clear regular intact healthy"))
+_EVERYWHERE = frozenset(canonical("parenchyma parenchymal level lobe segment gland"))
+_MEDIASTINAL = frozenset(
+    canonical("mediastinum prevascular paratracheal pretracheal subcarinal aortopulmonary paraaortic")
+)
+_BOTH = frozenset(canonical("bilateral bilaterally both"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A status, and the sentences it rests on; `near` are those that say the finding but not where or how."""
+
+    status: Status
+    quotes: tuple[Quote, ...] = ()
+    near: tuple[Quote, ...] = ()
+    traces: tuple[Quote, ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Affirmed, or thought possible."""
+        return self.status in ("present", "possible")
+
+
+def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
+    """Judge a topic by every sentence of a case's report.
+
+    A sentence that affirms it outweighs one that denies it (of another side, or lobe); one that leaves it
+    open outweighs a denial too, as nothing that may be there is called absent.
+    """
+    found: dict[Said, list[Quote]] = {said: [] for said in _SAID}
+    unclear: list[Quote] = []
+    elsewhere: list[Quote] = []
+    for quote in case.sentences:
+        read = read_sentence(quote.text)
+        said = said_of(topic, read)
+        if said is None:
+            continue
+        fitting = fits(topic, read, denied=said == "denied")
+        if fitting:
+            found[said].append(quote)
+        elif fitting is None:
+            unclear.append(quote)
+        elif said != "denied":
+            elsewhere.append(quote)
+    status = _status(found, unclear, elsewhere)
+    return Verdict(
+        status=status,
+        quotes=tuple(_standing(status, found, unclear)),
+        near=tuple(elsewhere),
+        traces=tuple(traces_of(case, topic)),
+    )
+
+
+def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
+    """Yield every sentence of a case that says anything of a topic, wherever and however."""
+    for quote in case.sentences:
+        if quote.text.endswith(";"):
+            continue  # "When examined in the lung window;" leads to what is said
+        read = read_sentence(quote.text)
+        said = said_of(topic, read)
+        if said is not None:
+            yield quote, read, said
+
+
+def said_of(topic: Topic, read: ReadSentence) -> Said | None:
+    """Return how a sentence speaks of a topic; None: it does not."""
+    if topic.finding is None:
+        return _said_of_words(topic.words, read)
+    for place, said in enumerate(_SAID):
+        if topic.finding in read.findings[place]:
+            return _with_words(said, topic.words, read) if _has_all(topic.beside, read) else None
+    if topic.finding in read.ruled_out and not topic.words:
+        return "denied"
+    return None
+
+
+def is_one_of_the_18(topic: Topic) -> bool:
+    """Whether a topic is a finding that CT-RATE's reports are labelled for."""
+    return (
+        topic.finding is not None
+        and not topic.beside
+        and known_findings()[topic.finding].name in ABNORMALITIES
+    )
+
+
+def traces_of(case: CaseEvidence, topic: Topic) -> Iterable[Quote]:
+    """Return the sentences that say what comes near a finding, and is not it."""
+    if topic.finding is None or topic.words or topic.beside:
+        return ()
+    return [
+        quote
+        for quote in case.sentences
+        if topic.finding in (read := read_sentence(quote.text)).traces
+        and not any(topic.finding in found for found in read.findings)
+    ]
+
+
+def _said_of_words(words: Stems, read: ReadSentence) -> Said | None:
+    if not words or not words <= read.words:
+        return None
+    if words <= read.affirmed:
+        return "affirmed"
+    return "hedged" if words <= read.affirmed | read.hedged else "denied"
+
+
+def _has_all(beside: frozenset[int], read: ReadSentence) -> bool:
+    return beside <= frozenset().union(*read.findings)
+
+
+def _with_words(said: Said, words: Stems, read: ReadSentence) -> Said | None:
+    if not words <= read.words:
+        return None
+    return "denied" if words - read.affirmed - read.hedged else said
+
+
+def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
+    """Whether a sentence speaks of the place and degree asked for; None: it cannot be told."""
+    if denied:
+        return not _of_other_side(topic.places, read.words) and _denied_there(topic, read)
+    if not topic.details <= read.words or not _within_limits(topic, read):
+        return False
+    if topic.finding is None:
+        if topic.words <= ORGANS | PLACE_STEMS or topic.words & _NORMAL:
+            return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
+        return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
+    return _at_place(topic, read) if topic.places else True
+
+
+def _denied_there(topic: Topic, read: ReadSentence) -> bool:
+    """Whether a denial holds where it is asked: it names that place, or none but sides."""
+    asked = topic.places - SIDES.keys() - _BOTH
+    if all(_has(place, read.words) for place in asked):
+        return True
+    named = read.words & PLACE_STEMS - SIDES.keys() - _BOTH - _EVERYWHERE - own_stems(topic.finding)
+    return not named - topic.words
+
+
+def _within_limits(topic: Topic, read: ReadSentence) -> bool:
+    if not topic.limited:
+        return True
+    longest = max(read.sizes_mm, default=None)
+    if longest is None:
+        return False
+    return longest > topic.longer_mm if topic.longer_mm is not None else longest < (topic.shorter_mm or 0)
+
+
+def _at_place(topic: Topic, read: ReadSentence) -> bool | None:
+    """Look for the place where the finding is named, then in what stands beside it and names no finding."""
+    if not _is_at(topic.places, read.words):
+        return False
+    mine = [place for place, phrase in enumerate(read.phrases) if topic.finding in phrase.findings]
+    if any(_is_at(topic.places, _around(read, place, topic.places)) for place in mine):
+        return True
+    named = [read.phrases[place].words for place in mine]
+    return False if named and all(_of_other_side(topic.places, words) for words in named) else None
+
+
+def _around(read: ReadSentence, place: int, asked: Stems) -> Stems:
+    """Return the words of a phrase with those of its neighbours that name no finding and no other side."""
+    words = read.phrases[place].words
+    for step in (-1, 1):
+        other = place + step
+        while 0 <= other < len(read.phrases) and not read.phrases[other].findings:
+            if not _of_other_side(asked, read.phrases[other].words):
+                words |= read.phrases[other].words
+            other += step
+    return words
+
+
+def _is_at(places: Stems, here: Stems) -> bool:
+    return all(_has(place, here) for place in places)
+
+
+def _has(place: str, here: Stems) -> bool:
+    if place in _MEDIASTINAL:
+        return bool(_MEDIASTINAL & here)
+    if place in SIDES:
+        return bool(SIDES[place] & here)
+    if place in _BOTH:
+        return bool(_BOTH & here) or SIDES.keys() <= here
+    return place in here
+
+
+def _of_other_side(places: Stems, here: Stems) -> bool:
+    asked = places & SIDES.keys()
+    return bool(asked) and bool(here & SIDES.keys()) and not any(_has(side, here) for side in asked)
+
+
+def _status(found: dict[Said, list[Quote]], unclear: Sequence[Quote], elsewhere: Sequence[Quote]) -> Status:
+    if found["affirmed"]:
+        return "present"
+    if found["hedged"]:
+        return "possible"
+    if unclear:
+        return "unclear"
+    if found["denied"]:
+        return "absent"
+    return "elsewhere" if elsewhere else "silent"
+
+
+def _standing(status: Status, found: dict[Said, list[Quote]], unclear: Sequence[Quote]) -> list[Quote]:
+    match status:
+        case "present":
+            return [*found["affirmed"], *found["hedged"]]
+        case "possible":
+            return found["hedged"]
+        case "unclear":
+            return list(unclear)
+        case "absent":
+            return found["denied"]
+    return []

@@ -1,0 +1,146 @@
+"""Conversations to learn from: LLaVA's JSON, and those that reports and labels make by themselves.
+
+The JSON is a list of {"id", "image": a volume's name or a list of them, "conversations": [{"from": "human" or
+"gpt", "value"}]}; a question holds one `<image>` for each volume, and a task token where one is asked for.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chat.chat_format import IMAGE, TASK_TOKENS, Turn
+from encoders.errors import DatasetError
+from encoders.reports import ReportSections, clean_section
+from retrieval.cases import VolumeFile
+from training.examples import Example
+
+REPORT_REQUEST = "Please provide the radiology report for the following chest CT volume"
+_SPEAKERS = ("human", "gpt")
+_ENDINGS = (".nii.gz", ".nii", ".npz", ".nrrd")
+_FINDINGS_ASKED = 3  # of those that are there, and as many of those that are not
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """Volumes and what is said of them."""
+
+    name: str
+    files: tuple[VolumeFile, ...]
+    turns: tuple[Turn, ...]
+
+
+def read_conversations(path: Path, examples: Sequence[Example]) -> tuple[Conversation, ...]:
+    """Read LLaVA's JSON; conversations about volumes that are not there are left out and counted.
+
+    Args:
+        path: of the JSON.
+        examples: the volumes.
+
+    Raises:
+        DatasetError: it is no such JSON, or none of its volumes is there; the first entry at fault is named.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{path} cannot be read as LLaVA's JSON: {reason}") from error
+    if not isinstance(entries, list) or not entries:
+        raise DatasetError(f'{path} holds no list of {{"id", "image", "conversations"}}: give LLaVA\'s JSON')
+    files = {one.name: one.file for one in examples}
+    found = [_conversation(entry, number, path, files) for number, entry in enumerate(entries, 1)]
+    kept = tuple(one for one in found if one is not None)
+    _log.info("%d of %d conversations in %s have their volumes", len(kept), len(found), path.name)
+    if not kept:
+        raise DatasetError(f"no volume that {path} names is in the data: give the data it was made from")
+    return kept
+
+
+def report_conversations(examples: Sequence[Example], *, task: bool) -> tuple[Conversation, ...]:
+    """Ask for the report of each volume: in the words of CT-CHAT's first step, or as `ask` does.
+
+    Args:
+        examples: the volumes, with their reports.
+        task: with the token that asks for a report, after the volume, as a question to a trained model is.
+    """
+    asked = f"{REPORT_REQUEST} {IMAGE}"
+    if task:
+        asked = f"{IMAGE}\n{REPORT_REQUEST}.{TASK_TOKENS['report_generation']}"
+    return tuple(
+        Conversation(
+            name=f"{one.name} report", files=(one.file,), turns=(Turn(asked, report_text(one.report)),)
+        )
+        for one in examples
+    )
+
+
+def finding_conversations(examples: Sequence[Example], seed: int) -> tuple[Conversation, ...]:
+    """Ask of each volume whether findings are present: as many that are as that are not, in random order."""
+    made = []
+    for index, one in enumerate(examples):
+        rng = np.random.default_rng([seed, index])
+        present = _some([name for name, there in one.labels.items() if there], _FINDINGS_ASKED, rng)
+        absent = [name for name, there in one.labels.items() if not there]
+        names = [*present, *_some(absent, max(len(present), 1), rng)]
+        turns = [
+            _finding_turn(names[place], one.labels, first=number == 0)
+            for number, place in enumerate(rng.permutation(len(names)))
+        ]
+        if turns:
+            made.append(Conversation(name=f"{one.name} findings", files=(one.file,), turns=tuple(turns)))
+    return tuple(made)
+
+
+def report_text(report: ReportSections) -> str:
+    """Return a report as an answer: its sections that are given, each after its name."""
+    sections = (("Findings", report.findings), ("Impression", report.impression))
+    return " ".join(f"{name}: {' '.join(text.split())}" for name, text in sections if clean_section(text))
+
+
+def _some(names: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
+    return [names[place] for place in rng.permutation(len(names))[:count]]
+
+
+def _finding_turn(name: str, labels: Mapping[str, bool], *, first: bool) -> Turn:
+    shown = f"{IMAGE}\n" if first else ""
+    question = f"{shown}Is there {name.lower()}?{TASK_TOKENS['short_answer']}"
+    return Turn(question, "Yes." if labels[name] else "No.")
+
+
+def _conversation(
+    entry: Any, number: int, path: Path, files: Mapping[str, VolumeFile]
+) -> Conversation | None:
+    """One entry; None where a volume of it is not there."""
+    try:
+        name, image = str(entry.get("id", number)), entry.get("image", [])
+        names = [image] if isinstance(image, str) else [str(one) for one in image]
+        said = [(str(one["from"]), str(one["value"])) for one in entry["conversations"]]
+    except (AttributeError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f'entry {number} of {path} lacks its "image" or "conversations" of "from" and "value"'
+        ) from error
+    speakers = [speaker for speaker, _ in said]
+    if not said or len(said) % 2 or speakers != list(_SPEAKERS) * (len(said) // 2):
+        raise DatasetError(f'entry {number} ({name}) of {path} is no exchange of "human" and "gpt" in turn')
+    places = sum(text.count(IMAGE) for speaker, text in said if speaker == "human")
+    if places != len(names):
+        raise DatasetError(
+            f"entry {number} ({name}) of {path} names {len(names)} volumes and has {places} {IMAGE} in its "
+            "questions; write one for each"
+        )
+    own = [_volume_name(one) for one in names]
+    if any(one not in files for one in own):
+        return None
+    turns = tuple(Turn(said[place][1], said[place + 1][1]) for place in range(0, len(said), 2))
+    return Conversation(name=name, files=tuple(files[one] for one in own), turns=turns)
+
+
+def _volume_name(given: str) -> str:
+    """A volume's name without folder and ending, as CT-RATE's tables write it."""
+    name = given.replace("\\", "/").rpartition("/")[2]
+    return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
