@@ -10,7 +10,6 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
 from retrieval.cases import VolumeFile
-from retrieval.reading import volume_content
 from retrieval.records import Removed, storable
 from retrieval.store_collections import nearest
 
@@ -79,6 +78,8 @@ def _named(connection: Connection, table: str, name: str) -> tuple[int, str]:
 def _remove(
     connection: Connection, study_ids: list[int], patient_id: int, actor: str, subject: str
 ) -> Removed:
+    from retrieval.reading import volume_content  # readers of files, which no search should wait for
+
     studies = {"studies": study_ids}
     by_collection = {
         row.name: row.latents for row in connection.execute(text(_LATENTS_BY_COLLECTION), studies)
