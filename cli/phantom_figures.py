@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from training.phantom_figures import Figure, Judged
 
 Row = tuple[str, list["Figure"]]
-_REFERENCES = {
-    "chance": "judge_chance",
-    "sees nuisance alone": "judge_nuisance",
-    "knows the labels": "judge_labels",
-}  # functions of training.phantom_figures, which takes seconds to import
 
 
 def phantom_figures(
@@ -39,25 +34,14 @@ def phantom_figures(
 ) -> None:
     """Print how encoders find phantoms that they have not seen. These are never clinical figures."""
     from retrieval.database_address import home
-    from training import phantom_figures as figures
     from training.phantom_cohorts import phantoms_unseen
+    from training.phantom_figures import areas_by_finding
 
     names, others, seeds = encoder or ["phantom-tiny"], against or [], seed or [101, 102, 103]
     cohorts = [phantoms_unseen(scans, number) for number in seeds]
-    by_name = {name: _judged(name, cohorts, cache or home() / "volumes") for name in [*names, *others]}
-    ours, theirs = [by_name[name] for name in names], [by_name[name] for name in others]
-    rows: list[Row] = [
-        (name, figures.figures_of([[getattr(figures, judge)(cohort) for cohort in cohorts]]))
-        for name, judge in _REFERENCES.items()
-    ]
-    rows += [(name, figures.figures_of([runs])) for name, runs in by_name.items()]
-    if len(ours) > 1:
-        rows.append((f"mean of the first {len(ours)}", figures.figures_of(ours)))
-    if len(theirs) > 1:
-        rows.append((f"mean of the last {len(theirs)}", figures.figures_of(theirs)))
-    if theirs:
-        rows.append(("difference", figures.difference_of(ours, theirs)))
-    findings = figures.areas_by_finding(ours)
+    judged = {name: _judged(name, cohorts, cache or home() / "volumes") for name in [*names, *others]}
+    rows = _references(cohorts) + _rows(judged, names, others)
+    findings = areas_by_finding([judged[name] for name in names])
     if as_json:
         typer.echo(json.dumps(_document(rows, findings, scans, seeds)))
         return
@@ -66,6 +50,32 @@ def phantom_figures(
     typer.echo("R@K: report to scan; named: finding to volume, P@10; overlap: of labels, top 10\n")
     _print_rows(rows)
     _print_findings(findings)
+
+
+def _references(cohorts: "Sequence[Cohort]") -> list[Row]:
+    from training.phantom_figures import REFERENCES, resampled, with_intervals
+
+    return [
+        (name, with_intervals(resampled([judge(cohort) for cohort in cohorts])))
+        for name, judge in REFERENCES.items()
+    ]
+
+
+def _rows(judged: "dict[str, list[Judged]]", names: list[str], others: list[str]) -> list[Row]:
+    """Each encoder, the mean of those asked about and of those they are compared with, and the difference."""
+    import numpy as np
+
+    from training.phantom_figures import resampled, with_intervals
+
+    tables = {name: resampled(cohorts) for name, cohorts in judged.items()}
+    ours, theirs = ([tables[name] for name in group] for group in (names, others))
+    if len(ours) > 1:
+        tables[f"mean of the first {len(ours)}"] = np.mean(ours, axis=0)
+    if len(theirs) > 1:
+        tables[f"mean of the last {len(theirs)}"] = np.mean(theirs, axis=0)
+    if theirs:
+        tables["difference"] = np.mean(ours, axis=0) - np.mean(theirs, axis=0)
+    return [(name, with_intervals(table)) for name, table in tables.items()]
 
 
 def _judged(name: str, cohorts: "Sequence[Cohort]", cache: Path) -> "list[Judged]":
@@ -79,6 +89,8 @@ def _judged(name: str, cohorts: "Sequence[Cohort]", cache: Path) -> "list[Judged
 
 def _print_rows(rows: Sequence[Row]) -> None:
     """A line a retriever; its overlap also as a multiple of chance and a share of what labels find."""
+    from training.phantom_figures import REFERENCES
+
     known = dict(rows)
     chance, labels = known["chance"][2].value, known["knows the labels"][2].value
     _print_row("", ["R@5", "R@10", "named", "overlap", "x chance", "of labels", "AUROC"])
@@ -86,7 +98,7 @@ def _print_rows(rows: Sequence[Row]) -> None:
         recall_5, recall_10, overlap, named, area = (_shown(figure.value) for figure in row)
         shares = [""] * 2 if name == "difference" else [f"{row[2].value / of:.2f}" for of in (chance, labels)]
         _print_row(_short(name), [recall_5, recall_10, named, overlap, *shares, area])
-        if name not in _REFERENCES:
+        if name not in REFERENCES:
             for what, end in (("  95 % interval, from", "low"), ("  to", "high")):
                 ends = [_shown(getattr(figure, end)) for figure in row]
                 _print_row(what, [ends[0], ends[1], ends[3], ends[2], "", "", ends[4]])

@@ -18,12 +18,12 @@ from training.phantom_figures import (
     FIGURES,
     Judged,
     areas_by_finding,
-    difference_of,
-    figures_of,
     judge,
     judge_chance,
     judge_labels,
     judge_nuisance,
+    resampled,
+    with_intervals,
 )
 
 SCANS = 30
@@ -50,7 +50,9 @@ def encoded_by_number(one: Cohort, *, wrong: int = 0) -> Encoded:
 
 
 def by_name(judged: Judged) -> dict[str, float]:
-    return {name: figure.value for name, figure in zip(FIGURES, figures_of([[judged]]), strict=True)}
+    return {
+        name: figure.value for name, figure in zip(FIGURES, with_intervals(resampled([judged])), strict=True)
+    }
 
 
 def test_an_encoder_that_tells_every_scan_finds_each_and_says_what_it_shows() -> None:
@@ -78,19 +80,20 @@ def test_labels_find_more_than_nuisance_which_finds_no_report() -> None:
 
 
 def test_an_interval_holds_the_figure_and_has_no_width_where_no_patient_differs() -> None:
-    recall_5, _, overlap, _, _ = figures_of([[judge(cohort(), encoded_by_number(cohort()))]])
+    recall_5, _, overlap, _, _ = with_intervals(resampled([judge(cohort(), encoded_by_number(cohort()))]))
     assert (recall_5.low, recall_5.high) == (1.0, 1.0)
     assert overlap.low < overlap.value < overlap.high
 
 
-def test_a_mean_over_encoders_lies_half_way_and_a_difference_is_that_of_the_means() -> None:
-    right = [judge(cohort(), encoded_by_number(cohort()))]
-    half = [judge(cohort(), encoded_by_number(cohort(), wrong=15))]
-    assert figures_of([right, half])[1].value == pytest.approx(0.75)
-    difference = difference_of([right], [half])[1]
+def test_rows_of_two_encoders_are_of_the_same_patients() -> None:
+    right = resampled([judge(cohort(), encoded_by_number(cohort()))])
+    half = resampled([judge(cohort(), encoded_by_number(cohort(), wrong=15))])
+    difference = with_intervals(right - half)[1]
     assert difference.value == pytest.approx(0.5)
     assert 0 < difference.low < 0.5 < difference.high < 1
-    assert difference_of([right], [right])[1].high == 0.0
+    assert with_intervals((right + half) / 2)[1].value == pytest.approx(0.75)
+    overlap = with_intervals(right - half)[2]  # it does not depend on the reports, whoever is drawn
+    assert (overlap.low, overlap.high) == (0.0, 0.0)
 
 
 def test_the_ten_volumes_nearest_to_a_name_are_counted_by_what_they_show() -> None:

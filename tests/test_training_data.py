@@ -62,6 +62,11 @@ def test_sections_and_one_volume_a_patient_are_choices(ct_rate: Path) -> None:
     assert findings[0].report.text == "A nodule of 7 mm. No effusion."
     single = read_examples(open_training_source(str(ct_rate)), one_per_patient=True)
     assert [example.patient for example in single] == ["train_1", "train_2"]
+    few, more = (
+        read_examples(open_training_source(f"{n}:{TRAINING_SEEDS.start}"), one_per_patient=True)
+        for n in (3, 6)
+    )
+    assert names(more)[:3] == names(few)  # what was drawn for a smaller run serves a larger one
 
 
 def test_a_share_is_of_patients_and_part_of_every_larger_one() -> None:

@@ -12,7 +12,7 @@ from training.runs import VolumeRun, choose_run
 from training.towers import Frozen
 
 Optimization = Literal["adam", "adamw", "muon"]
-_PHANTOMS = f"12000:{TRAINING_SEEDS.start}"
+PHANTOMS = f"12000:{TRAINING_SEEDS.start}"  # of all runs of encoders on phantoms: drawn once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def phantom() -> ContrastiveRun:
         ct_clip_plus(),
         name="phantom",
         model=_PHANTOM_MODEL,
-        data=_PHANTOMS,
+        data=PHANTOMS,
         one_per_patient=True,
         steps=2400,
         batch_size=32,

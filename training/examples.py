@@ -27,7 +27,7 @@ from training.volume_cache import VolumeCache
 Sections = Literal["both", "findings", "impression"]
 Needs = Literal["report", "labels", "file"]
 _PHANTOMS = re.compile(r"\d+(:\d+)?")
-_LACKING = {"report": "a file and a report", "labels": "a file and labels", "file": "a file"}
+_NEEDED = {"report": "a file and a report", "labels": "a file and labels", "file": "a file"}
 _log = logging.getLogger(__name__)
 
 
@@ -134,12 +134,12 @@ def read_examples(
     if one_per_patient:
         kept = _one_per_patient(kept)
     _log.info(
-        "%d of %d volumes are learnt from; %d have no file or no %s, %d entries cannot be read",
-        *(len(kept), volumes, volumes - len(found), needs, unreadable),
+        "%d of %d volumes are learnt from; %d have not %s, %d entries cannot be read",
+        *(len(kept), volumes, volumes - len(found), _NEEDED[needs], unreadable),
     )
     if not kept:
         raise DatasetError(
-            f"none of {volumes} volumes has {_LACKING[needs]}: give the tables that belong to them, or "
+            f"none of {volumes} volumes has {_NEEDED[needs]}: give the tables that belong to them, or "
             "another --data"
         )
     return tuple(kept)
@@ -244,6 +244,6 @@ def _statements(example: Example) -> tuple[Statement, ...]:
     return report_statements(example.report)
 
 
-@lru_cache(maxsize=1 << 15)
+@lru_cache(maxsize=1 << 15)  # each epoch asks for them again, and a scan is made up in 4 ms
 def _phantom_statements(uri: str) -> tuple[Statement, ...]:
     return write_report(find_scan(uri)[0].scan).statements

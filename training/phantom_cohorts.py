@@ -26,7 +26,6 @@ class Cohort:
     """What is known of S scans and their V volumes, and what of it a retriever could cheat with.
 
     Attributes:
-        seed: of the cohort.
         files: of the volumes.
         reports: of the scans.
         study_V: the number of the scan that each volume belongs to.
@@ -35,7 +34,6 @@ class Cohort:
         nuisance_VF: body size, noise, kernel and table, each column of unit spread.
     """
 
-    seed: int
     files: tuple[VolumeFile, ...]
     reports: tuple[ReportSections, ...]
     study_V: NDArray[np.int64]
@@ -74,7 +72,6 @@ def phantoms_unseen(scans: int, seed: int) -> Cohort:
     files = [(number, v.file) for number, case in enumerate(cases) for v in case.volumes if v.file]
     patients = {name: number for number, name in enumerate(dict.fromkeys(case.patient for case in cases))}
     return Cohort(
-        seed=seed,
         files=tuple(file for _, file in files),
         reports=tuple(
             ReportSections(findings=r.findings, impression=r.impression) for c in cases for r in c.reports

@@ -117,23 +117,32 @@ def judge_chance(cohort: Cohort) -> Judged:
     return Judged(cohort, hits, overlap_V, np.zeros(labels_VC.shape), _unread(cohort)[0])
 
 
-def figures_of(runs: Sequence[Sequence[Judged]], seed: int = 0) -> list[Figure]:
-    """Return `FIGURES` as the mean over encoders and cohorts.
+REFERENCES = {
+    "chance": judge_chance,
+    "sees nuisance alone": judge_nuisance,
+    "knows the labels": judge_labels,
+}
 
-    Args:
-        runs: for each encoder, what it was worth on each of the same cohorts.
-        seed: of the resamples, which draw patients of each cohort.
+
+def resampled(cohorts: Sequence[Judged], seed: int = 0) -> Values:
+    """Return `FIGURES`, mean over the cohorts, (1 + RESAMPLES, 5): as they are, then of each resample.
+
+    Each resample draws patients of every cohort. The seed alone decides which, so that what two encoders got
+    on the same cohorts may be averaged or subtracted row by row.
     """
-    return _with_intervals(*_resampled(runs, seed))
+    each = [one.figures(_weights(one.cohort, seed + n)) for n, one in enumerate(cohorts)]
+    mean: Values = np.mean(each, axis=0)
+    return mean
 
 
-def difference_of(
-    runs: Sequence[Sequence[Judged]], others: Sequence[Sequence[Judged]], seed: int = 0
-) -> list[Figure]:
-    """Return how much the mean of `runs` is above that of `others`, on the same patients in each resample."""
-    value, resampled = _resampled(runs, seed)
-    other_value, other_resampled = _resampled(others, seed)
-    return _with_intervals(value - other_value, resampled - other_resampled)
+def with_intervals(resampled_R5: Values) -> list[Figure]:
+    """Return each figure with its interval, of what `resampled` returns or a mean or difference of it."""
+    return [
+        Figure(float(column[0]), *map(float, percentile_interval(column[1:])))
+        if not np.isnan(column[0])
+        else Figure(float("nan"), float("nan"), float("nan"))
+        for column in resampled_R5.T
+    ]
 
 
 def areas_by_finding(runs: Sequence[Sequence[Judged]]) -> dict[str, float]:
@@ -142,31 +151,11 @@ def areas_by_finding(runs: Sequence[Sequence[Judged]]) -> dict[str, float]:
     return dict(zip(ABNORMALITIES, map(float, _mean_of_known(np.array(areas), axis=0)), strict=True))
 
 
-def _resampled(runs: Sequence[Sequence[Judged]], seed: int) -> tuple[Values, Values]:
-    """The figures (5,), and those of each resample (R, 5)."""
-    values, resampled = [], []
-    for number, cohort in enumerate(one.cohort for one in runs[0]):
-        weight_RP = _weights(cohort, seed + number)
-        each = np.mean([run[number].figures(weight_RP) for run in runs], axis=0)
-        values.append(each[0])
-        resampled.append(each[1:])
-    return np.mean(values, axis=0), np.mean(resampled, axis=0)
-
-
 def _weights(cohort: Cohort, seed: int) -> Values:
     """How often each patient counts: once in the first row, then as often as it is drawn."""
     patients = int(cohort.patient_S.max()) + 1
     drawn = [times for _, times in patient_draws(patients, RESAMPLES, seed)]
     return np.concatenate([np.ones((1, patients)), *drawn])
-
-
-def _with_intervals(value_M: Values, resampled_RM: Values) -> list[Figure]:
-    return [
-        Figure(float(value), *map(float, percentile_interval(column)))
-        if not np.isnan(value)
-        else Figure(float("nan"), float("nan"), float("nan"))
-        for value, column in zip(value_M, resampled_RM.T, strict=True)
-    ]
 
 
 def _judged(cohort: Cohort, report_SV: Values, near_VV: Values, score_VC: Values, named_VC: Values) -> Judged:

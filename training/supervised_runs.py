@@ -8,11 +8,10 @@ from encoders.abnormalities import DEFAULT_PROMPT
 from encoders.config import ClassHeadConfig
 from encoders.ct_net_config import CtNetConfig
 from encoders.errors import ConfigError
-from retrieval.datasets.phantom import TRAINING_SEEDS
+from training.contrastive_runs import PHANTOMS
 from training.finding_losses import VocabFineLoss
 from training.runs import VolumeRun
 
-_PHANTOMS = f"12000:{TRAINING_SEEDS.start}"  # those of the contrastive run, which are drawn already
 VocabFineWeights = Literal["all", "projections", "lora"]
 ClassFineWeights = Literal["all", "head"]
 
@@ -93,7 +92,7 @@ def phantom_vocabfine() -> VocabFineRun:
     return VocabFineRun(
         name="phantom",
         init="phantom-tiny",
-        data=_PHANTOMS,
+        data=PHANTOMS,
         one_per_patient=True,
         farthest_shift=1,
         epochs=1,
@@ -125,7 +124,7 @@ def phantom_classfine() -> ClassFineRun:
     return ClassFineRun(
         name="phantom",
         init="phantom-tiny",
-        data=_PHANTOMS,
+        data=PHANTOMS,
         one_per_patient=True,
         farthest_shift=1,
         epochs=1,
@@ -159,7 +158,7 @@ def phantom_ct_net() -> CtNetRun:
     """
     return CtNetRun(
         name="phantom",
-        data=_PHANTOMS,
+        data=PHANTOMS,
         one_per_patient=True,
         farthest_shift=1,
         model=CtNetConfig(
