@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from chat.draft import Line, few, silent
+from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence
 from chat.question import understand
-from chat.topics import PLACE_STEMS, Topic
+from chat.question_words import PLACES
+from chat.topics import Topic
 from chat.verdicts import verdict
 
 _OPTION = re.compile(r"(?:^|[\s;,])\(?([A-Ha-h])[).:]\s+")
@@ -51,16 +52,16 @@ def choose(question: str, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         option, quotes = held[0]
         yield Line(f"({option.letter}) {option.text}:", few(quotes, cases))
     else:
-        letters = " and ".join(option.letter for option, _ in held)
-        yield silent(
-            f"the reports support {letters} alike" if held else "the reports support none of the options"
+        supported = (
+            f"{listed([option.letter for option, _ in held])} alike" if held else "none of the options"
         )
+        yield silent(f"the reports support {supported}")
 
 
 def _topics(asked: Sequence[Topic], option: Choice) -> list[Topic]:
     """Read an option as a finding, or as a place of what the question asks about."""
     own = [topic for part in understand(option.text) for topic in part.topics]
-    narrowing = own and all(topic.finding is None and topic.words <= PLACE_STEMS for topic in own)
+    narrowing = own and all(topic.finding is None and topic.words <= PLACES for topic in own)
     if narrowing and asked:
         places = frozenset().union(*(topic.words for topic in own))
         return [replace(topic, places=topic.places | places) for topic in asked if topic.finding is not None]

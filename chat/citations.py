@@ -6,17 +6,14 @@ from dataclasses import dataclass
 
 from chat.draft import NOT_IN_CASES, citation
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import STATED
+from chat.question_words import SILENT
 from chat.sentence_reading import canonical, read_sentence
-from encoders.statements import stem
-from retrieval.query_words import FUNCTION
 
 _TAG = re.compile(r"\[([^\[\]\n]{1,200}?) (findings|impression) (\d{1,4})\]")
 _OPEN, _CLOSE = "“", "”"
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _END = re.compile(r"\n+|(?<=[.!?\]])\s+(?=[A-Z“•*-])")
 _SHARE_SAID = 0.5  # of a sentence's own words that must stand in what it cites
-_SILENT = frozenset(stem(word) for word in FUNCTION) | STATED
 _SIDES = frozenset(canonical("right left"))
 _BILATERAL = frozenset(canonical("bilateral bilaterally both"))
 
@@ -132,5 +129,5 @@ def _supports(claim: str, quotes: Sequence[Quote]) -> bool:
     sides = said.words & _SIDES
     if sides and not sides <= words and not _BILATERAL & words:
         return False
-    own = {word for word in said.words if stem(word) not in _SILENT and not word[0].isdigit()}
+    own = {word for word in said.words if word not in SILENT and not word[0].isdigit()}
     return len(own & words) >= _SHARE_SAID * len(own)

@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from chat.draft import Line, few, silent
+from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
 from chat.reported import location, unsaid
 from chat.sentence_reading import read_sentence
-from chat.sequels import with_sequel
+from chat.sequels import told_of
 from chat.topics import Topic
-from chat.verdicts import fits, mentions
 
 _IN_WORDS = re.compile(
     r"\b(?:milli|centi)met\w+|\bsmall\b|\blarge\b|\btiny\b|\bminimal\b|\bgiant\b", re.IGNORECASE
@@ -34,7 +33,7 @@ def size(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield silent("it was not said of what the size is asked")
         return
     for topic in part.topics:
-        told = [quote for case in cases for quote in _said_of_size(case, topic)]
+        told = [quote for case in cases for quote in told_of(case, topic)]
         given = [quote for quote in told if read_sentence(quote.text).sizes_mm]
         in_words = [quote for quote in told if _IN_WORDS.search(quote.text)]
         named = f"{topic.name}:" if len(part.topics) > 1 else "As measured:"
@@ -69,7 +68,7 @@ def largest(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
             continue
         ranked = sorted(measured, key=lambda one: one.largest_mm, reverse=not smallest)
         best = [one for one in ranked if one.largest_mm == ranked[0].largest_mm]
-        which = " and ".join(one.case.study for one in best)
+        which = listed([one.case.study for one in best])
         yield Line(
             f"{which}: {ranked[0].largest_mm:g} mm, the {'smallest' if smallest else 'largest'} of "
             f"{len(measured)} that are measured, in {len(cases)} cases."
@@ -78,20 +77,9 @@ def largest(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
             yield Line(f"- {one.case.study}, {one.largest_mm:g} mm:", (one.quote,))
 
 
-def _said_of_size(case: CaseEvidence, topic: Topic) -> list[Quote]:
-    return [
-        each
-        for quote, read, said in mentions(case, topic)
-        if said != "denied" and fits(topic, read, denied=False) is not False
-        for each in with_sequel(case, quote)
-    ]
-
-
 def _measured(case: CaseEvidence, topic: Topic) -> _Measured | None:
     given = [
-        (max(sizes), quote)
-        for quote in _said_of_size(case, topic)
-        if (sizes := read_sentence(quote.text).sizes_mm)
+        (max(sizes), quote) for quote in told_of(case, topic) if (sizes := read_sentence(quote.text).sizes_mm)
     ]
     if not given:
         return None
@@ -104,5 +92,5 @@ def _by_age(cases: Sequence[CaseEvidence], *, youngest: bool) -> Line:
     if not known:
         return silent("no age is stored for these patients")
     age = known[0][0] if youngest else known[-1][0]
-    which = " and ".join(study for each, study in known if each == age)
+    which = listed([study for each, study in known if each == age])
     return Line(f"{which}: {age:g} years, by the stored metadata of {len(known)} of {len(cases)} cases.")

@@ -6,7 +6,7 @@ What is a finding and what a question denies is read as everywhere else (`retrie
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from chat.question_kinds import AHEAD, IMAGE, KINDS, Kind
@@ -50,7 +50,7 @@ class Part:
     yes_no: bool = False  # "is there …?", to be answered with yes or no
     asks_ahead: bool = False  # what will be
     about_image: bool = False
-    notes: tuple[str, ...] = field(default=())  # how misspelt words were read
+    notes: tuple[str, ...] = ()  # how misspelt words were read
 
 
 def understand(
@@ -111,8 +111,10 @@ def _kind(words: str) -> Kind | None:
 
 def _completed(part: Part, earlier: Part | None) -> Part:
     """Give a question that goes on what the one before it was about."""
-    if earlier is None or part.topics:
-        return part if part.kind != "free" or earlier is None else _same_of_other(part, earlier)
+    if earlier is None:
+        return part
+    if part.topics:
+        return _same_of_other(part, earlier) if part.kind == "free" else part
     lowered = part.text.lower()
     if part.kind == "free" and _GOES_ON.match(lowered):
         return replace(earlier, text=part.text, notes=part.notes)
@@ -138,13 +140,10 @@ def _spelt(text: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _is_known(word: str) -> bool:
-    plain = plain_words(word)
     return (
         word in ORDINARY_WORDS
-        or all(
-            one in vocabulary() | FUNCTION | MODIFIERS or word_stem(one) in _known_stems() for one in plain
-        )
         or word in ABBREVIATIONS
+        or all(word_stem(one) in _known_stems() for one in plain_words(word))
     )
 
 

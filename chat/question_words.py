@@ -3,12 +3,14 @@
 import re
 
 from chat.sentence_reading import canonical, word_stem
+from retrieval.query_words import FUNCTION
 
-STATED = frozenset(
+SILENT = frozenset(
     word_stem(word)
-    for word in re.findall(
-        r"\w+",
-        """
+    for word in FUNCTION.union(
+        re.findall(
+            r"\w+",
+            """
         you i we us whether radiologist doctor physician performed done carried made taken wondering
         want would like affirm call called consider considered describe described mention mentioned say says
         said state stated know known tell told report reported reports get got ever just really
@@ -19,9 +21,10 @@ STATED = frozenset(
         anything something nothing he she him hers undergone undergo underwent received sort
         suffer suffers suffering diagnosed diagnose were suggest suggested
         """,
+        )
     )
 )
-"""Verbs of saying: they ask for nothing."""
+"""Stems of function words and of verbs of saying: they ask for nothing."""
 
 PLACES = frozenset(
     first

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
-from chat.question_words import CHANGED, QUANTITY, SEVERITY, SIDES, SINCE_BEFORE
+from chat.question_words import CHANGED, PLACES, QUANTITY, SEVERITY, SIDES, SINCE_BEFORE
 from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
-from chat.sequels import with_sequel
+from chat.sequels import told_of
 from chat.tallied import which
-from chat.topics import PLACE_STEMS, Topic
-from chat.verdicts import Status, Verdict, fits, is_one_of_the_18, mentions, verdict
+from chat.topics import Topic
+from chat.verdicts import Status, fits, is_one_of_the_18, mentions, traces_of, verdict
 from encoders.reports import EMPTY_SECTION
 
 _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
@@ -56,7 +56,7 @@ def presence(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
 
 def location(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Quote the sentences that say where it is; of a lobe or side that is asked for, those that say that."""
-    asked = next((places for pattern, places in _KINDS_OF_PLACE if pattern.search(part.text)), PLACE_STEMS)
+    asked = next((places for pattern, places in _KINDS_OF_PLACE if pattern.search(part.text)), PLACES)
 
     def says_where(topic: Topic, quote: Quote) -> bool:
         only_named_again = own_stems(topic.finding).difference(*SIDES.values())  # "pleural" says not where
@@ -125,17 +125,16 @@ def _in_one(topic: Topic, case: CaseEvidence, named: str) -> Line:
     if judged.status in _SAID:
         asked, if_denied = _SAID[judged.status]
         return Line(f"{named}{if_denied if topic.denied else asked}:", quotes)
-    return _silent_case(topic, case, judged, named)
+    return _silent_case(topic, case, named)
 
 
-def _silent_case(topic: Topic, case: CaseEvidence, judged: Verdict, named: str) -> Line:
+def _silent_case(topic: Topic, case: CaseEvidence, named: str) -> Line:
     if not is_one_of_the_18(topic) or topic.words or topic.narrowed:
         return unsaid(topic, [case])
     said = "Absent" if topic.denied else "No"
     text = f"{named}{said}: the report of {case.study} mentions no {topic.name.lower()}"
-    if judged.traces:
-        return Line(f"{text}; what comes nearest:", few(judged.traces, [case]))
-    return Line(f"{text}.")
+    traces = traces_of(case, topic)
+    return Line(f"{text}; what comes nearest:", few(traces, [case])) if traces else Line(f"{text}.")
 
 
 def _by_label(topic: Topic, case: CaseEvidence, named: str) -> Line:
@@ -196,15 +195,11 @@ def _quoting(
         yield silent(f"it was not said of what {what} is asked")
         return
     for topic in part.topics:
-        quotes, seen = [], False
-        for case in cases:
-            for quote, read, said in mentions(case, topic):
-                if said != "denied" and fits(topic, read, denied=False) is not False:
-                    seen = True
-                    quotes += [each for each in with_sequel(case, quote) if says(topic, each)]
+        told = [quote for case in cases for quote in told_of(case, topic)]
+        quotes = [quote for quote in told if says(topic, quote)]
         if quotes:
             yield Line(_introduced(topic, part), few(quotes, cases))
-        elif seen:
+        elif told:
             yield silent(f"{topic.name.lower()} is reported, but not {what}")
         else:
             yield unsaid(topic, cases)

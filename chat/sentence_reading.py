@@ -34,7 +34,6 @@ _WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: o
     re.IGNORECASE,
 )
 _CONTRAST = frozenset(("contrast",))
-_NON = re.compile(r"\bnon[- ](?=[a-z])", re.IGNORECASE)
 _MEASURE = re.compile(
     r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*(mm|cm"
     r"|millimet\w+|centimet\w+)\b",
@@ -106,7 +105,7 @@ def asked_wordings() -> tuple[StemmedWording, ...]:
 
 def canonical(text: str) -> tuple[str, ...]:
     """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
-    return tuple(first_of_family(word_stem(word)) for word in plain_words(text))
+    return tuple(map(_canonical_stem, plain_words(text)))
 
 
 def word_stem(word: str) -> str:

@@ -4,6 +4,8 @@ import re
 
 from chat.evidence import CaseEvidence, Quote
 from chat.sentence_reading import read_sentence
+from chat.topics import Topic
+from chat.verdicts import fits, mentions
 
 _GOES_ON = re.compile(
     r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest"
@@ -13,7 +15,17 @@ _GOES_ON = re.compile(
 )
 
 
-def with_sequel(case: CaseEvidence, quote: Quote) -> tuple[Quote, ...]:
+def told_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
+    """Return what a report says of a topic where it does not deny it, each sentence with its sequel."""
+    return [
+        each
+        for quote, read, said in mentions(case, topic)
+        if said != "denied" and fits(topic, read, denied=False) is not False
+        for each in _with_sequel(case, quote)
+    ]
+
+
+def _with_sequel(case: CaseEvidence, quote: Quote) -> tuple[Quote, ...]:
     """Return a sentence, and the next of its section if that speaks of the same without naming it."""
     following = next(
         (

@@ -24,7 +24,7 @@ def stored_cases(connection: Connection, studies: Sequence[StoredCase]) -> list[
         studies: as they were found or named.
     """
     ids = list(dict.fromkeys(study.study_id for study in studies))
-    return _gathered(connection, ids, first_rank=1)
+    return _gathered(connection, ids, ranked=True)
 
 
 def studies_of_same_patients(connection: Connection, studies: Sequence[StoredCase]) -> list[CaseEvidence]:
@@ -35,17 +35,17 @@ def studies_of_same_patients(connection: Connection, studies: Sequence[StoredCas
         .where(among(Study.patient_id, {study.patient_id for study in studies}), ~among(Study.id, mine))
         .order_by(Study.patient_id, Study.day, Study.name.collate("C"))
     )
-    return _gathered(connection, list(connection.scalars(rows)), first_rank=None)
+    return _gathered(connection, list(connection.scalars(rows)), ranked=False)
 
 
-def _gathered(connection: Connection, ids: Sequence[int], first_rank: int | None) -> list[CaseEvidence]:
+def _gathered(connection: Connection, ids: Sequence[int], *, ranked: bool) -> list[CaseEvidence]:
     if not ids:
         return []
     told = _told(connection, ids)
     sentences = _sentences(connection, ids)
     return [
-        _case(told[study_id], sentences.get(study_id, ()), 0 if first_rank is None else first_rank + place)
-        for place, study_id in enumerate(ids)
+        _case(told[study_id], sentences.get(study_id, ()), rank if ranked else 0)
+        for rank, study_id in enumerate(ids, start=1)
         if study_id in told
     ]
 

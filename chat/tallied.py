@@ -68,20 +68,19 @@ def common(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield from _side_by_side(part.topics, cases)
         return
     only_shared = "common" in part.text.lower() or "share" in part.text.lower()
-    if not any(verdict(case, topic).status != "silent" for case in cases for topic in topics):
+    judged = {topic: [verdict(case, topic) for case in cases] for topic in topics}
+    if all(one.status == "silent" for verdicts in judged.values() for one in verdicts):
         yield silent(f"no report mentions {listed([topic.name.lower() for topic in topics])}")
         return
-    shared = [topic for topic in topics if all(verdict(case, topic).is_there for case in cases)]
-    some = [
-        topic for topic in topics if topic not in shared and any(verdict(c, topic).is_there for c in cases)
-    ]
+    shared = [topic for topic in judged if all(one.is_there for one in judged[topic])]
+    some = [topic for topic in judged if topic not in shared and any(one.is_there for one in judged[topic])]
     names = [topic.name for topic in shared]
     whole = "both" if len(cases) == 2 else f"all {len(cases)}"
     yield Line(f"In {whole}: {listed(names) if names else 'none of the findings looked for'}.")
-    yield from (_told(topic, cases) for topic in shared)
+    yield from (_told(topic, cases, judged[topic]) for topic in shared)
     if not only_shared:
         yield Line(f"In some only: {listed([topic.name for topic in some]) if some else 'none'}.")
-        yield from (_told(topic, cases) for topic in some)
+        yield from (_told(topic, cases, judged[topic]) for topic in some)
 
 
 def _side_by_side(topics: Sequence[Topic], cases: Sequence[CaseEvidence]) -> Iterator[Line]:
@@ -98,8 +97,8 @@ def _side_by_side(topics: Sequence[Topic], cases: Sequence[CaseEvidence]) -> Ite
         )
 
 
-def _told(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
-    having = [(case, one) for case in cases if (one := verdict(case, topic)).is_there]
+def _told(topic: Topic, cases: Sequence[CaseEvidence], verdicts: Sequence[Verdict]) -> Line:
+    having = [(case, one) for case, one in zip(cases, verdicts, strict=True) if one.is_there]
     names = listed([case.study for case, _ in having])
     return Line(f"- {topic.name} in {names}:", tuple(q for _, one in having for q in one.quotes[:FEW_QUOTES]))
 

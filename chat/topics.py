@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from textwrap import shorten
 
 from chat.question_kinds import CASE_WORDS, FRAMES, Kind
-from chat.question_words import ORGANS, PLACES, STATED
+from chat.question_words import ORGANS, PLACES, SILENT
 from chat.sentence_reading import (
     Stems,
     asked_wordings,
@@ -19,7 +19,7 @@ from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
 from retrieval.known_findings import Named, findings_in, is_one_word_more
-from retrieval.query_words import FUNCTION, MODIFIERS
+from retrieval.query_words import MODIFIERS
 from retrieval.telegraphic import in_sentences
 
 _LONGEST_NAME = 60  # characters of what was asked that a refusal repeats
@@ -44,9 +44,7 @@ _GENERIC = frozenset(
         """,
     )
 )
-_SILENT = frozenset(word_stem(word) for word in FUNCTION) | STATED
 _MODIFIER_STEMS = frozenset(first_of_family(word_stem(word)) for word in MODIFIERS)
-PLACE_STEMS = PLACES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +121,13 @@ def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
         left = {
             token: word
             for place, (word, token) in enumerate(tokens)
-            if place not in taken and word in kept and word_stem(word) not in _SILENT and token not in own
+            if place not in taken and word in kept and word_stem(word) not in SILENT and token not in own
         }
         yield from _narrowed(named, left, denied)
 
 
 def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:
-    places = frozenset(token for token in left if token in PLACE_STEMS)
+    places = frozenset(token for token in left if token in PLACES)
     details = frozenset(
         token for token in left if token in _MODIFIER_STEMS and token not in places and token not in _GENERIC
     )
@@ -159,11 +157,11 @@ def _merged(topics: Sequence[Topic]) -> Iterable[Topic]:
     """Give places and degrees that stand alone to the finding before them."""
     kept: list[Topic] = []
     for topic in topics:
-        bare = topic.finding is None and topic.words <= (PLACE_STEMS | _MODIFIER_STEMS)
+        bare = topic.finding is None and topic.words <= (PLACES | _MODIFIER_STEMS)
         if bare and kept and kept[-1].finding is not None:
             last = kept[-1]
-            places = last.places | (topic.words & PLACE_STEMS)
-            kept[-1] = replace(last, places=places, details=last.details | (topic.words - PLACE_STEMS))
+            places = last.places | (topic.words & PLACES)
+            kept[-1] = replace(last, places=places, details=last.details | (topic.words - PLACES))
         elif topic not in kept:
             kept.append(topic)
     return kept

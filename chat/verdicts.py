@@ -1,13 +1,13 @@
 """What the report of a case says of a topic: present, possible, absent, elsewhere, or nothing."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import ORGANS, SIDES
+from chat.question_words import ORGANS, PLACES, SIDES
 from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
-from chat.topics import PLACE_STEMS, Topic
+from chat.topics import Topic
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
@@ -28,7 +28,6 @@ class Verdict:
     status: Status
     quotes: tuple[Quote, ...] = ()
     near: tuple[Quote, ...] = ()
-    traces: tuple[Quote, ...] = ()
 
     @property
     def is_there(self) -> bool:
@@ -62,7 +61,6 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
         status=status,
         quotes=tuple(_standing(status, found, unclear)),
         near=tuple(elsewhere),
-        traces=tuple(traces_of(case, topic)),
     )
 
 
@@ -98,10 +96,10 @@ def is_one_of_the_18(topic: Topic) -> bool:
     )
 
 
-def traces_of(case: CaseEvidence, topic: Topic) -> Iterable[Quote]:
+def traces_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
     """Return the sentences that say what comes near a finding, and is not it."""
     if topic.finding is None or topic.words or topic.beside:
-        return ()
+        return []
     return [
         quote
         for quote in case.sentences
@@ -135,7 +133,7 @@ def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
     if not topic.details <= read.words or not _within_limits(topic, read):
         return False
     if topic.finding is None:
-        if topic.words <= ORGANS | PLACE_STEMS or topic.words & _NORMAL:
+        if topic.words <= ORGANS | PLACES or topic.words & _NORMAL:
             return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
         return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
     return _at_place(topic, read) if topic.places else True
@@ -146,7 +144,7 @@ def _denied_there(topic: Topic, read: ReadSentence) -> bool:
     asked = topic.places - SIDES.keys() - _BOTH
     if all(_has(place, read.words) for place in asked):
         return True
-    named = read.words & PLACE_STEMS - SIDES.keys() - _BOTH - _EVERYWHERE - own_stems(topic.finding)
+    named = read.words & PLACES - SIDES.keys() - _BOTH - _EVERYWHERE - own_stems(topic.finding)
     return not named - topic.words
 
 
