@@ -82,11 +82,12 @@ class KeptAnswers:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").split("\n")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
     except OSError as error:
         raise ConfigError(f"{path} cannot be read ({error.strerror}): check it, or name another") from error
+    return text.split("\n") if text else []  # nothing was kept where the disk was full at once
 
 
 def _answers(lines: Sequence[str]) -> list[tuple[str, str]]:

@@ -138,6 +138,16 @@ def test_answers_that_were_kept_are_not_asked_again_and_a_cut_line_is(tmp_path: 
     assert not (tmp_path / "out.jsonl.part").exists()
 
 
+def test_a_run_that_could_keep_nothing_is_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text(json.dumps([entry("a", "v", "Where?")]))
+    (question,) = read_questions(tmp_path / "set.json")
+    (tmp_path / "out.jsonl.part").touch()  # the disk was full when the first answer came
+    kept = KeptAnswers(tmp_path / "out.jsonl", {"set": "1"})
+    kept.add(question, "Left.")
+    kept.close()
+    assert KeptAnswers(tmp_path / "out.jsonl", {"set": "1"}).by_id == {"a": "Left."}
+
+
 def test_what_is_wrong_with_a_backend_is_one_sentence(command: Command, chat: Path, tmp_path: Path) -> None:
     write_chat(tmp_path / "unfit", tmp_path / "llm", tmp_path / "encoder", llm_dim=12)
     (tmp_path / "set.json").write_text(json.dumps([entry("a", "v", "Where?")]))
