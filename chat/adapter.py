@@ -53,11 +53,7 @@ def add_adapter(
     )
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        adapted = get_peft_model(llm, config)
-    for weight in adapted.parameters():
-        if weight.requires_grad:
-            weight.data = weight.data.float()  # what learns is not halved with what is frozen
-    return adapted
+        return get_peft_model(llm, config)  # in float32, whatever the type of what is frozen
 
 
 def adapter_tensors(adapted: "PeftModel", tensors: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ The language model that the adapter stands beside lies elsewhere and is never co
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from chat.adapter import has_adapter, merged, read_adapter
 from chat.language_model import load_language_model, load_tokenizer
 from chat.model import ChatModel, embedding_of, make_room
 from chat.projector import PUBLISHED_HEADS, Projector, projector_of
-from chat.projector_keys import SEGMENT, other_tensors, projector_tensors
+from chat.projector_keys import SEGMENT, is_of_the_projector, other_tensors, projector_tensors
 from encoders.checkpoints import read_state_dict
 from encoders.errors import CheckpointError
 
@@ -74,8 +74,6 @@ def load_chat_model(
         ConfigError: a package is not installed, or the device is not there.
     """
     directory = Path(directory).expanduser().absolute()
-    if not directory.is_dir():
-        raise CheckpointError(f"there is no chat model {directory}: give its directory")
     card = read_chat_card(directory)
     given, trained = _projector_and_trained(directory)
     where = _base_of(directory, base, card)
@@ -107,8 +105,10 @@ def read_chat_card(directory: Path) -> ChatCard | None:
     """Read what a directory of ours says of its model; None for a published one, which says nothing.
 
     Raises:
-        CheckpointError: the card is damaged.
+        CheckpointError: there is no such directory, or the card is damaged.
     """
+    if not directory.is_dir():
+        raise CheckpointError(f"there is no chat model {directory}: give its directory")
     path = directory / CARD_FILE
     if not path.is_file():
         return None
@@ -160,8 +160,14 @@ def _projector_and_trained(directory: Path) -> tuple[dict[str, Tensor], dict[str
     """The projector, and what of the language model was trained whole."""
     whole = _first_of(directory, _TRAINED_WHOLE)
     trained = other_tensors(whole, str(directory)) if whole else {}
-    for tensors in (whole, _first_of(directory, _PROJECTORS), _projector_among(_shards(directory))):
-        if any(SEGMENT in key.split(".") or key.startswith("attn_pool.") for key in tensors):
+    places: tuple[Callable[[], dict[str, Tensor]], ...] = (  # in turn: shards are not read for nothing
+        lambda: whole,
+        lambda: _first_of(directory, _PROJECTORS),
+        lambda: _projector_among(_shards(directory)),
+    )
+    for read in places:
+        tensors = read()
+        if any(is_of_the_projector(key) or key.startswith("attn_pool.") for key in tensors):
             return projector_tensors(tensors, str(directory)), trained
     raise CheckpointError(
         f"{directory} holds no projector: a chat model has it in mm_projector.bin or non_lora_trainables.bin"
@@ -179,16 +185,16 @@ def _projector_among(shards: list[Path]) -> dict[str, Tensor]:
     for shard in shards:
         if shard.suffix == ".safetensors":
             with safe_open(shard, framework="pt") as opened:
-                found |= {k: opened.get_tensor(k) for k in opened.keys() if SEGMENT in k.split(".")}  # noqa: SIM118
+                found |= {k: opened.get_tensor(k) for k in opened.keys() if is_of_the_projector(k)}  # noqa: SIM118
         else:
-            found |= {k: t for k, t in read_state_dict(shard).items() if SEGMENT in k.split(".")}
+            found |= {k: t for k, t in read_state_dict(shard).items() if is_of_the_projector(k)}
     return found
 
 
 def _words_of(trained: Mapping[str, Tensor]) -> int:
     """How many words the embeddings have that were trained whole."""
     return max(
-        [len(tensor) for name, tensor in trained.items() if name.endswith("embed_tokens.weight")] or [0]
+        (len(tensor) for name, tensor in trained.items() if name.endswith("embed_tokens.weight")), default=0
     )
 
 

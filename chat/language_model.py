@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from chat.projector_keys import SEGMENT
-from encoders.errors import CheckpointError, ConfigError, CtsearchError
+from chat.projector_keys import is_of_the_projector
+from encoders.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +150,7 @@ def _check_found(found: Mapping[str, Any], where: str | Path) -> None:
         ("mismatched_keys", "has another shape than its configuration asks for"),
         ("unexpected_keys", "is left over"),
     ):
-        keys = sorted(str(key) for key in found.get(kind, ()) if SEGMENT not in str(key).split("."))
+        keys = sorted(str(key) for key in found.get(kind, ()) if not is_of_the_projector(str(key)))
         if keys:
             raise CheckpointError(
                 f"{where}: the language model's key {keys[0]} {said}; give the directory of a whole model"
@@ -177,8 +177,6 @@ def _one_sentence(where: str | Path) -> "Iterator[None]":
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
-    except CtsearchError:
-        raise
     except Exception as error:  # a damaged directory raises almost anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(

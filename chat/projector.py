@@ -8,7 +8,7 @@ Shapes: B volumes, N tokens of a volume, C their width, Q queries, E width of th
 language model.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ PUBLISHED_HEADS = 8  # the only size that no shape tells
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectorConfig:
-    """Dimensions of a projector; those that have a default are CT-CHAT's.
+    """Dimensions of a projector.
 
     Attributes:
         context_dim: width of the encoder's tokens.
@@ -34,11 +34,11 @@ class ProjectorConfig:
         heads: of the attention pool.
     """
 
-    context_dim: int = 512
-    width: int = 512
-    queries: int = 256
-    llm_dim: int = 4096
-    heads: int = PUBLISHED_HEADS
+    context_dim: int
+    width: int
+    queries: int
+    llm_dim: int
+    heads: int
 
     def __post_init__(self) -> None:
         if min(self.context_dim, self.width, self.queries, self.llm_dim, self.heads) < 1:
@@ -141,7 +141,7 @@ def projector_of(tensors: dict[str, Tensor], where: str, heads: int = PUBLISHED_
     Raises:
         As for `load_projector`.
     """
-    config = replace(_dimensions(tensors, where), heads=heads)
+    config = _dimensions(tensors, where, heads)
     with torch.device("meta"):
         projector = Projector(config)
     expected = {name: tuple(tensor.shape) for name, tensor in projector.state_dict().items()}
@@ -154,8 +154,8 @@ def projector_of(tensors: dict[str, Tensor], where: str, heads: int = PUBLISHED_
     return projector.eval()
 
 
-def _dimensions(tensors: dict[str, Tensor], where: str) -> ProjectorConfig:
-    """Read them off four shapes; whether the others agree is checked afterwards."""
+def _dimensions(tensors: dict[str, Tensor], where: str, heads: int) -> ProjectorConfig:
+    """Read all but the heads off three shapes; whether the others agree is checked afterwards."""
     two_axes = ("attn_pool.query", "attn_pool.to_kv.weight", "proj.0.weight")
     for name in two_axes:
         if name not in tensors:
@@ -171,7 +171,7 @@ def _dimensions(tensors: dict[str, Tensor], where: str) -> ProjectorConfig:
         width=width,
         queries=queries,
         llm_dim=tensors["proj.0.weight"].shape[0],
-        heads=1,
+        heads=heads,
     )
 
 

@@ -16,6 +16,11 @@ _WRAPPERS = frozenset(("base_model", "model", "module", "_orig_mod", "language_m
 _OF_THE_LANGUAGE_MODEL = frozenset(("layers", "embed_tokens", "norm", "lm_head", "embed_in", "embed_out"))
 
 
+def is_of_the_projector(key: str) -> bool:
+    """Whether a key names a projector's weight beside those of a language model."""
+    return SEGMENT in key.split(".")
+
+
 def projector_tensors(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
     """Take the projector out of a file's weights and give them their own names.
 
@@ -31,8 +36,8 @@ def projector_tensors(tensors: Mapping[str, Tensor], where: str) -> dict[str, Te
     for key, tensor in tensors.items():
         if key.startswith(prefix):
             found[key.removeprefix(prefix)] = tensor
-        elif not _belongs_to_the_language_model(key):
-            raise CheckpointError(f"{where}: the key {key!r} is left over; no part of CT-CHAT reads it")
+        else:
+            _check_is_the_language_models(key, where)
     return found
 
 
@@ -42,11 +47,10 @@ def other_tensors(tensors: Mapping[str, Tensor], where: str) -> dict[str, Tensor
     Raises:
         CheckpointError: as for `projector_tensors`.
     """
-    rest = {key for key in tensors if SEGMENT not in key.split(".")}
+    rest = [key for key in tensors if not is_of_the_projector(key)]
     for key in rest:
-        if not _belongs_to_the_language_model(key):
-            raise CheckpointError(f"{where}: the key {key!r} is left over; no part of CT-CHAT reads it")
-    return {_own_name(key): tensors[key] for key in tensors if key in rest}
+        _check_is_the_language_models(key, where)
+    return {_own_name(key): tensors[key] for key in rest}
 
 
 def _prefix_of(tensors: Mapping[str, Tensor], where: str) -> str:
@@ -64,9 +68,10 @@ def _prefix_of(tensors: Mapping[str, Tensor], where: str) -> str:
     return prefixes[0]
 
 
-def _belongs_to_the_language_model(key: str) -> bool:
-    parts = [part for part in key.split(".") if part not in _WRAPPERS]
-    return bool(parts) and parts[0] in _OF_THE_LANGUAGE_MODEL
+def _check_is_the_language_models(key: str, where: str) -> None:
+    first = next((part for part in key.split(".") if part not in _WRAPPERS), "")
+    if first not in _OF_THE_LANGUAGE_MODEL:
+        raise CheckpointError(f"{where}: the key {key!r} is left over; no part of CT-CHAT reads it")
 
 
 def _own_name(key: str) -> str:

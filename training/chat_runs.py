@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from chat.projector import PUBLISHED_HEADS
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.examples import Sections
@@ -23,8 +24,7 @@ class ChatRun(VolumeRun):
             projector, and trains an adapter and the task tokens too.
         epochs: passes over the data; they give `steps` once it is known how much data there is.
         warm_up_share: of the steps.
-        init: where none is given: of "align" the language model, of "instruct" the aligned chat model.
-        encoder: of "align", where none is given.
+        init, encoder: of "align", the language model and the encoder where none is given.
         queries, pool_width, heads: of a new projector; its other widths are the encoder's and the model's.
         adapter_rate: peak rate of adapter and task tokens; `peak_rate` is the projector's.
         lora_rank, lora_alpha: of the adapter.
@@ -42,7 +42,7 @@ class ChatRun(VolumeRun):
     encoder: str | None = None
     queries: int = 256
     pool_width: int = 512
-    heads: int = 8
+    heads: int = PUBLISHED_HEADS
     adapter_rate: float = 2e-5
     lora_rank: int = 128
     lora_alpha: int = 256
@@ -97,36 +97,12 @@ def phantom_align() -> ChatRun:
 
 def published_instruct() -> ChatRun:
     """CT-CHAT's second step: projector and adapter on questions; its batch is LLaVA's."""
-    return ChatRun(
-        name="published",
-        stage="instruct",
-        batch_size=128,
-        chunk_size=1,
-        peak_rate=2e-5,
-        adapter_rate=2e-5,
-        recompute=True,
-        log_every=10,
-        save_every=500,
-    )
+    return replace(published_align(), stage="instruct", batch_size=128, peak_rate=2e-5)
 
 
 def phantom_instruct() -> ChatRun:
     """The same after `phantom_align`, at rates for hundreds of steps in place of thousands."""
-    return ChatRun(
-        name="phantom",
-        stage="instruct",
-        data=_PHANTOMS,
-        one_per_patient=True,
-        batch_size=8,
-        chunk_size=8,
-        peak_rate=5e-4,
-        adapter_rate=2e-4,
-        sections="impression",
-        longest=256,
-        log_every=5,
-        evaluate_every=1000,
-        save_every=50,
-    )
+    return replace(phantom_align(), stage="instruct", peak_rate=5e-4, adapter_rate=2e-4)
 
 
 ALIGN_RUNS: Mapping[str, Callable[[], ChatRun]] = {"published": published_align, "phantom": phantom_align}

@@ -17,11 +17,11 @@ from chat.chat_format import IMAGE, TASK_TOKENS, Turn
 from encoders.errors import DatasetError
 from encoders.reports import ReportSections, clean_section
 from retrieval.cases import VolumeFile
+from retrieval.volume_names import without_ending
 from training.examples import Example
 
 REPORT_REQUEST = "Please provide the radiology report for the following chest CT volume"
 _SPEAKERS = ("human", "gpt")
-_ENDINGS = (".nii.gz", ".nii", ".npz", ".nrrd")
 _FINDINGS_ASKED = 3  # of those that are there, and as many of those that are not
 _log = logging.getLogger(__name__)
 
@@ -142,5 +142,4 @@ def _conversation(
 
 def _volume_name(given: str) -> str:
     """A volume's name without folder and ending, as CT-RATE's tables write it."""
-    name = given.replace("\\", "/").rpartition("/")[2]
-    return next((name.removesuffix(end) for end in _ENDINGS if name.endswith(end)), name)
+    return without_ending(given.replace("\\", "/").rpartition("/")[2])

@@ -45,7 +45,7 @@ class ChatOptions:
     """What a chat model is made of and told, where the run's own will not do.
 
     Attributes:
-        base: the language model; of "instruct" in place of the one that the aligned model names.
+        base: of "instruct", the language model in place of the one that the aligned model names.
         encoder: name or directory; of "instruct" in place of the one that the aligned model names.
         conversations: LLaVA's JSON; None: reports are asked for, and of "instruct" findings too.
         steps: in place of whole epochs.
@@ -128,13 +128,13 @@ def _made(run: ChatRun, examples: Sequence[Example]) -> tuple[Conversation, ...]
 
 
 def _new(run: ChatRun, options: Options, chat: ChatOptions, place: Place) -> Start:
-    base, encoder_name = options.init or chat.base or run.init, chat.encoder or run.encoder
+    base, encoder_name = options.init or run.init, chat.encoder or run.encoder
     if base is None or encoder_name is None:
         raise ConfigError(
             f"the run {run.name} needs a language model and an encoder: give --init and --encoder"
         )
-    llm, tokenizer = load_language_model(base, dtype=place.dtype), load_tokenizer(base)
     encoder = load_encoder(encoder_name)
+    llm, tokenizer = load_language_model(base, dtype=place.dtype), load_tokenizer(base)
     config = ProjectorConfig(
         context_dim=_token_width(encoder),
         width=run.pool_width,
@@ -222,7 +222,8 @@ def _held_out(
     if options.held_out is None:
         return None
     source = open_training_source(options.held_out, options.source)
-    unseen = _made(run, read_examples(source, sections=run.sections, one_per_patient=run.one_per_patient))
+    # a patient's other volumes are as a rule the same scan: no stand-in for another's
+    unseen = _made(run, read_examples(source, sections=run.sections, one_per_patient=True))
     _keep(unseen, kept, start, place)
     return HeldOutChat(_examples(unseen, start, kept, run), collation, place)
 
