@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from chat.chat_format import Turn
@@ -29,6 +28,7 @@ from encoders.encoder import load_encoder
 from retrieval.cases import Case
 from retrieval.datasets.phantom import phantom_cohort
 from training.conversations import REPORT_REQUEST
+from training.unseen import mean_auroc
 
 Scores = NDArray[np.float64]
 
@@ -59,18 +59,8 @@ def finding_scores(chat: ChatModel, tokens: Tensor) -> Scores:
     batch = batch_of(chats, [tokens] * len(chats), tokens.shape[-1])
     last = [len(one) - 1 for one in chats]
     said = chat.logits(batch)[range(len(chats)), last]
-    yes, no = (chat.tokenizer(word)["input_ids"][0] for word in ("Yes", "No"))
+    yes, no = (chat.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ("Yes", "No"))
     return (said[:, yes].double() - said[:, no].double()).numpy()
-
-
-def mean_auroc(truth: Sequence[dict[str, bool]], scores: Scores) -> float:
-    """Over the findings of which there are both kinds."""
-    found = []
-    for column, name in enumerate(ABNORMALITIES):
-        present = [labels[name] for labels in truth]
-        if len(set(present)) == 2:
-            found.append(roc_auc_score(present, scores[:, column]))
-    return float(np.mean(found))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -82,15 +72,17 @@ def main(arguments: Sequence[str]) -> None:
     asked = parser.parse_args(arguments)
     chat = load_chat_model(asked.directory, dtype=torch.bfloat16)
     scans = scans_of(asked.directory, asked.phantoms, asked.seed)
-    truth = [dict(scan.case.labels) for scan in scans]
+    truth = np.array([[scan.case.labels[name] for name in ABNORMALITIES] for scan in scans])
+    known = np.ones_like(truth)
     own = np.stack([finding_scores(chat, scan.tokens) for scan in scans])
+    other = np.roll(own, 1, axis=0)
     request = [Turn(chat.format.question(f"{REPORT_REQUEST}.", "report_generation", 1))]
     reports = ["".join(chat.stream(request, [scan.tokens], limit=60)) for scan in scans]
     figures = {
         "volumes": len(scans),
-        "auroc": mean_auroc(truth, own),
-        "auroc of another volume": mean_auroc(truth, np.roll(own, 1, axis=0)),
-        "answers that another volume changes": float(np.mean((own > 0) != (np.roll(own, 1, axis=0) > 0))),
+        "auroc": mean_auroc(own, truth, known),
+        "auroc of another volume": mean_auroc(other, truth, known),
+        "answers that another volume changes": float(np.mean((own > 0) != (other > 0))),
         "different reports": len(set(reports)),
         "reports": [
             {"said": said, "written": scan.case.reports[0].impression}

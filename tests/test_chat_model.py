@@ -31,6 +31,15 @@ def chats(model: ChatModel, *conversations: Sequence[Turn]) -> list[TokenisedCha
     return [model.format.tokenise(turns) for turns in conversations]
 
 
+def generated(model: ChatModel, embedded: torch.Tensor, limit: int) -> list[int]:
+    """What transformers' own loop answers."""
+    mask = torch.ones(embedded.shape[:2], dtype=torch.int64)
+    answer = model.llm.generate(
+        inputs_embeds=embedded, attention_mask=mask, max_new_tokens=limit, do_sample=False
+    )
+    return list(answer[0].tolist())
+
+
 def test_rows_of_volumes_stand_where_image_does_and_only_answers_are_learnt() -> None:
     form = ChatFormat(small_tokenizer(), QUERIES)
     chat = form.tokenise([Turn("a <image> b<image>", "yes"), Turn("and?", "no")])
@@ -134,13 +143,7 @@ def test_an_answer_is_that_of_transformers_generate_with_and_without_the_cache()
     model = small_chat()
     (chat,) = chats(model, [Turn("<image> what?")])
     embedded = model.embedded(batch_of([chat], [volume(0)], WIDTH))
-    expected = model.llm.generate(
-        inputs_embeds=embedded,
-        attention_mask=torch.ones(1, len(chat), dtype=torch.int64),
-        max_new_tokens=25,
-        do_sample=False,
-        pad_token_id=258,
-    )[0].tolist()
+    expected = generated(model, embedded, 25)
     ours = list(greedy_ids(model.llm, embedded, stop=frozenset(), limit=25))
     assert ours[: len(expected)] == expected
     for length in (0, 1, 12):  # each from nothing, without a cache
@@ -167,12 +170,7 @@ def test_other_language_models_answer_and_learn_as_well(kind: str, sizes: dict) 
     model = ChatModel(AutoModelForCausalLM.from_config(config).eval(), small_tokenizer(), small_projector())
     (chat,) = chats(model, [Turn("<image> what?")])
     embedded = model.embedded(batch_of([chat], [volume(0)], WIDTH))
-    expected = model.llm.generate(
-        inputs_embeds=embedded,
-        attention_mask=torch.ones(1, len(chat), dtype=torch.int64),
-        max_new_tokens=12,
-        do_sample=False,
-    )[0].tolist()
+    expected = generated(model, embedded, 12)
     assert list(greedy_ids(model.llm, embedded, stop=frozenset({257}), limit=len(expected))) == [
         token for token in expected if token != 257
     ]

@@ -62,6 +62,7 @@ def batch(model: ChatModel, talk=TALK, *, unreadable: bool = False):
 def gradients(stage: str, **changes) -> tuple[float, dict[str, torch.Tensor]]:
     model = chat_of(stage)
     objective = ChatObjective(model, replace(RUN, stage=stage, **changes), Place())
+    objective.model.train()  # else transformers recomputes nothing
     figures = objective.backward(batch(model, unreadable=bool(changes)), 0)
     return figures["loss"], {
         name: weight.grad for name, weight in objective.model.named_parameters() if weight.grad is not None

@@ -2,19 +2,35 @@
 
 import multiprocessing
 import threading
+from collections.abc import Sequence
 
 import psycopg
 import pytest
 from sqlalchemy import Engine
 
 from encoders.errors import SearchError
-from retrieval.cases import Report, VolumeFile
+from retrieval.cases import Case, Report, VolumeFile
 from retrieval.postgres import open_engine
 from retrieval.reading import volume_content
+from retrieval.records import SavedCases
 from retrieval.store import CollectionInfo, EmbeddingRow, FileRow, Store
 from tests.stored import UNIT, case, count, everything, make_collection
 
 # Removal, identity
+
+
+def latents_of(cases: Sequence[Case], saved: SavedCases) -> list[EmbeddingRow]:
+    """One of each volume."""
+    return [
+        EmbeddingRow(
+            study_id=saved.study_id(each),
+            volume_id=saved.volume_id(each, volume),
+            content=b"v",
+            latent=UNIT,
+        )
+        for each in cases
+        for volume in each.volumes
+    ]
 
 
 def fill(store: Store) -> None:
@@ -32,16 +48,7 @@ def fill(store: Store) -> None:
     saved = store.save_cases(cases)
     for name in ("one", "two"):
         made = make_collection(store, name)
-        rows = [
-            EmbeddingRow(
-                study_id=saved.study_id(each),
-                volume_id=saved.volume_id(each, volume),
-                content=b"v",
-                latent=UNIT,
-            )
-            for each in cases
-            for volume in each.volumes
-        ]
+        rows = latents_of(cases, saved)
         rows += [
             EmbeddingRow(
                 study_id=saved.study_id(each),
@@ -171,17 +178,7 @@ def write_everything(address: str, backwards: bool, barrier) -> None:
     made = make_collection(store, "shared")
     for batch in reversed(batches) if backwards else batches:
         saved = store.save_cases(batch[::-1] if backwards else batch)
-        rows = [
-            EmbeddingRow(
-                study_id=saved.study_id(each),
-                volume_id=saved.volume_id(each, volume),
-                content=b"v",
-                latent=UNIT,
-            )
-            for each in batch
-            for volume in each.volumes
-        ]
-        store.save_embeddings(made, rows)
+        store.save_embeddings(made, latents_of(batch, saved))
 
 
 def test_two_indexers_at_once_on_one_archive_neither_lock_up_nor_write_anything_twice(
@@ -212,16 +209,7 @@ def test_a_removal_amid_indexing_ends_with_all_or_nothing_of_the_study(
         try:
             for _ in range(20):
                 saved = store.save_cases([scan])
-                rows = [
-                    EmbeddingRow(
-                        study_id=saved.study_id(scan),
-                        volume_id=saved.volume_id(scan, volume),
-                        content=b"v",
-                        latent=UNIT,
-                    )
-                    for volume in scan.volumes
-                ]
-                store.save_embeddings(collection, rows)
+                store.save_embeddings(collection, latents_of([scan], saved))
         except BaseException as error:  # shown by the assertion below
             failures.append(error)
 

@@ -68,6 +68,11 @@ def tokens_of(tmp_path: Path, patient: int) -> torch.Tensor:
     )
 
 
+def written(folder: Path) -> dict[Path, int]:
+    """Kept tokens, and when each file was made."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*.tokens")}
+
+
 def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
     first = command(*align(tmp_path, **{"held-out": f"3:{SEED + 1}", "evaluate-every": 1}))
     assert first.code == 0, first.err
@@ -75,14 +80,12 @@ def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "aligned.training" / "log.jsonl").open()]
     assert [line["step"] for line in lines if "loss" in line] == [1, 2]
     assert sum("evaluation/loss of another volume" in line for line in lines) == 2
-    kept = list((tmp_path / "home" / "tokens").rglob("*.tokens"))
+    kept = written(tokens_folder())
     assert len(kept) == 9  # one of each patient
 
     second = command(*instruct(tmp_path))
     assert second.code == 0, second.err
-    assert {path.stat().st_mtime_ns for path in kept} <= {
-        path.stat().st_mtime_ns for path in (tmp_path / "home" / "tokens").rglob("*.tokens")
-    }
+    assert written(tokens_folder()) == kept
     card = read_chat_card(tmp_path / "tuned")
     assert (card.base, card.encoder) == (str(tmp_path / "llm"), str(tmp_path / "encoder"))
 
@@ -199,6 +202,8 @@ def test_an_adapter_beside_an_adapter_and_another_encoder_are_refused(
     assert command(*instruct(tmp_path)).code == 0
     twice = command(*instruct(tmp_path, "twice", init=tmp_path / "tuned"))
     assert (twice.code, "has an adapter already" in twice.err) == (2, True)
+    nowhere = command(*instruct(tmp_path, "twice", init=tmp_path / "nowhere"))
+    assert (nowhere.code, "there is no chat model" in nowhere.err) == (2, True)
 
 
 @pytest.mark.slow  # starts processes
