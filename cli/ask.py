@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -20,6 +22,9 @@ from cli.wrapped import WrappedText
 
 if TYPE_CHECKING:
     from chat.answer import Answer
+    from chat.backends import Mode
+    from chat.choose_backend import ChosenBackend
+    from chat.context import Subject
     from chat.conversation import Conversation
 
 RESEARCH_USE = "Research use only."
@@ -74,21 +79,14 @@ def ask(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Answer a question from the reports of stored cases, with the sentences it rests on."""
-    from chat.answer import check_question
-    from chat.backends import Mode
-    from chat.context import Subject, open_context
-    from chat.conversation import Conversation
-    from encoders.errors import SearchError
+    from chat.context import Subject
 
-    if mode not in get_args(Mode):
-        raise SearchError(f"mode {mode!r} is unknown; take one of {', '.join(get_args(Mode))}")
+    said_how = _mode(mode)
     subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
     if questions is not None or out is not None or without_volume:
         _check_set(questions, out, is_more=question is not None or subject.is_something)
-    elif question is None and as_json:
-        raise SearchError("--json answers one question; give it, as in ctsearch ask 'Is there an effusion?'")
-    if question is not None:
-        check_question(question)
+    else:
+        _check_question(question, as_json=as_json)
     chosen = backend_from(backend, model=model, base=base, encoder=encoder, device=device, dtype=dtype)
     if questions is not None and out is not None:
         ask_set(
@@ -101,18 +99,31 @@ def ask(
             as_json=as_json,
         )
         return
-    with open_context(device=device) as context:
-        conversation = Conversation(
-            context,
-            subject,
-            chosen.backend,
-            mode=mode,  # type: ignore[arg-type]
-            volume_tokens=context.shown(subject, chosen.reader),
-        )
+    with _conversation(subject, chosen, mode=said_how, device=device) as conversation:
         if question is None:
             _converse(conversation)
         else:
             _answer(conversation, question, as_json=as_json)
+
+
+def _mode(name: str) -> "Mode":
+    from chat.backends import Mode
+    from encoders.errors import SearchError
+
+    if name not in get_args(Mode):
+        raise SearchError(f"mode {name!r} is unknown; take one of {', '.join(get_args(Mode))}")
+    return name  # type: ignore[return-value]
+
+
+def _check_question(question: str | None, *, as_json: bool) -> None:
+    """Refuse what is no question before a model is loaded for it."""
+    from chat.answer import check_question
+    from encoders.errors import SearchError
+
+    if question is not None:
+        check_question(question)
+    elif as_json:
+        raise SearchError("--json answers one question; give it, as in ctsearch ask 'Is there an effusion?'")
 
 
 def _check_set(questions: Path | None, out: Path | None, *, is_more: bool) -> None:
@@ -126,10 +137,21 @@ def _check_set(questions: Path | None, out: Path | None, *, is_more: bool) -> No
         raise ConfigError(f"found --out {out}, which is no file in a folder that exists: name one")
 
 
+@contextmanager
+def _conversation(
+    subject: "Subject", chosen: "ChosenBackend", *, mode: "Mode", device: str
+) -> Iterator["Conversation"]:
+    from chat.context import open_context
+    from chat.conversation import Conversation
+
+    with open_context(device=device) as context:
+        shown = context.shown(subject, chosen.reader)
+        yield Conversation(context, subject, chosen.backend, mode=mode, volume_tokens=shown)
+
+
 def _answer(conversation: "Conversation", question: str, *, as_json: bool) -> None:
     answer = conversation.ask(question, None if as_json else WrappedText(sys.stdout))
-    for warning in conversation.warnings:
-        typer.echo(warning, err=True)
+    _warn(conversation.warnings)
     if as_json:
         sys.stdout.write(json.dumps(answer.to_json()) + "\n")
         return
@@ -142,6 +164,8 @@ def _converse(conversation: "Conversation") -> None:
 
     typer.echo(f"{_HELP} {RESEARCH_USE}", err=True)
     conversation.evidence()  # a case that is not there is said before anything is asked
+    warned = conversation.warnings
+    _warn(warned)
     while (line := _read_line()) is not None:
         match line:
             case "":
@@ -161,6 +185,14 @@ def _converse(conversation: "Conversation") -> None:
                     typer.echo(f"ctsearch: {error}", err=True)
                 else:
                     sys.stdout.write("\n")
+                if conversation.warnings != warned:  # similar cases were looked for since
+                    warned = conversation.warnings
+                    _warn(warned)
+
+
+def _warn(warnings: tuple[str, ...]) -> None:
+    for warning in warnings:
+        typer.echo(warning, err=True)
 
 
 def _read_line() -> str | None:

@@ -133,6 +133,15 @@ def test_a_conversation_remembers_shows_cases_and_sources_and_survives_errors(
     assert said.code == 0
 
 
+def test_a_conversation_says_once_what_the_search_for_its_cases_has_to_say(
+    command: Command, monkeypatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("Is there a nodule?\nIs there emphysema?\n"))
+    said = command("ask", "--text", "emphysema")
+    assert said.code == 0
+    assert said.err.count("only what reports say was searched") == 1
+
+
 def test_a_case_that_is_not_there_is_said_before_anything_is_asked(command: Command, monkeypatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("Is there a nodule?\n"))
     said = command("ask", "--case", "a_9")
