@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from chat.vqa import Entry, read_entries
+from chat.vqa import Entry, is_entry, read_entries
 from encoders.errors import ConfigError, StorageError
 
 ENDING = ".part"
@@ -45,6 +45,7 @@ class KeptEntries:
         try:
             if self._stream is None:
                 self._stream = self._path.open("a", encoding="utf-8")
+                self._stream.write("\n" if self._stream.tell() else "")  # after a line that was cut off
             self._stream.write(json.dumps(entry.to_json(), ensure_ascii=False) + "\n")
             self._stream.flush()
         except OSError as error:
@@ -67,5 +68,5 @@ def _lines(path: Path) -> Iterator[dict[str, object]]:
             found = json.loads(line)
         except ValueError:
             continue
-        if isinstance(found, dict) and isinstance(found.get("conversations"), list):
+        if is_entry(found):
             yield found

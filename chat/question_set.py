@@ -32,7 +32,8 @@ def read_questions(path: Path) -> Iterator[SetQuestion]:
     for entry in read_entries(path):
         turns = entry["conversations"]
         pairs = list(zip(turns[::2], turns[1::2], strict=False))
-        image = entry.get("image", ())
+        image = entry.get("image")
+        images = image if isinstance(image, list) else [image] if image else []
         for number, (human, gpt) in enumerate(pairs, start=1):
             asked = str(human.get("value", ""))
             yield SetQuestion(
@@ -41,5 +42,5 @@ def read_questions(path: Path) -> Iterator[SetQuestion]:
                 task=next((one for one in TASKS if f"<{one}>" in asked), "long_answer"),
                 question=plain(asked).strip(),
                 reference=str(gpt.get("value", "")),
-                images=(image,) if isinstance(image, str) else tuple(map(str, image)),
+                images=tuple(map(str, images)),
             )

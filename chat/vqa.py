@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from chat.backends import Mode
 from encoders.errors import DatasetError
+from retrieval.atomic_file import written_atomically
 
 RuleKind = Literal["presence", "location", "abnormality", "disorder", "choice", "report"]
 ServerKind = Literal["conversation", "description", "free-response", "article"]
@@ -30,8 +31,8 @@ MODES: dict[Kind, Mode] = {
 }
 """How an answer of each kind is asked for (arXiv 2403.17834, the VQA set of CT-CHAT)."""
 
-_BY_SERVER = re.compile(r"_(conversation|description|free-response|article)(?:_\d+)+$")
-_MARK = re.compile(r"<(?:image|long_answer|short_answer|multiple_choice|report_generation)>")
+_BY_SERVER = re.compile(rf"_({'|'.join(get_args(ServerKind))})(?:_\d+)+$")
+_MARK = re.compile(rf"<(?:image|{'|'.join(get_args(Mode))})>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,8 +82,6 @@ def write_entries(path: Path, entries: Iterable[Entry]) -> None:
     Raises:
         StorageError: it cannot be written.
     """
-    from retrieval.atomic_file import written_atomically
-
     with written_atomically(path) as stream:
         stream.write(b"[")
         for number, entry in enumerate(entries):
@@ -101,10 +100,14 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): check its name") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not JSON ({error}): give a set of ctsearch chat-data") from error
-    if not isinstance(entries, list) or not all(
-        isinstance(entry, dict) and isinstance(entry.get("conversations"), list) for entry in entries
-    ):
+    if not isinstance(entries, list) or not all(map(is_entry, entries)):
         raise DatasetError(f"{path} is no list of conversations: give a set of ctsearch chat-data")
     yield from entries
+
+
+def is_entry(data: object) -> bool:
+    """Whether JSON is an entry in LLaVA's format, as far as anybody reads it."""
+    turns = data.get("conversations") if isinstance(data, dict) else None
+    return isinstance(turns, list) and all(isinstance(turn, dict) for turn in turns)

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from chat.kept_entries import KeptEntries
+from chat.question_set import read_questions
 from chat.report_facts import read_facts
+from chat.vqa import Entry
 from encoders.abnormalities import ABNORMALITIES
+from encoders.errors import DatasetError
 from retrieval.datasets import open_source
 from tests.chat_server import Listening, Request, chat_server, saying
 from tests.command import Command, start
@@ -301,6 +305,38 @@ def test_what_a_server_wrote_outlives_a_run_that_was_killed(
         assert len(server.asked) == 4
     assert len(json.loads(out.read_text(encoding="utf-8"))) == 6
     assert sorted(path.name for path in tmp_path.iterdir() if "set.json" in path.name) == ["set.json"]
+
+
+def test_what_is_kept_after_a_line_that_was_cut_off_outlives_a_second_kill(tmp_path: Path) -> None:
+    entry = Entry(id="a_description_1", kind="description", image="a_1", turns=(("What?", "A nodule."),))
+    (tmp_path / "set.json.part").write_text('{"id": "b_descr', encoding="utf-8")
+    kept = KeptEntries(tmp_path / "set.json", go_on=True)
+    kept.add(entry)
+    kept.close(whole=False)
+    assert KeptEntries(tmp_path / "set.json", go_on=True).entries == (entry,)
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '[{"id": "a"}]', '[{"conversations": ["Where?", "Left."]}]', "[" * 100_000, "no"]
+)
+def test_what_is_no_set_is_refused_in_one_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / "set.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match="give a set of ctsearch chat-data"):
+        list(read_questions(tmp_path / "set.json"))
+
+
+@pytest.mark.parametrize(
+    ("image", "names"), [('"a_1"', ("a_1",)), ('["a_1", "b_1"]', ("a_1", "b_1")), ("null", ())]
+)
+def test_a_question_is_about_the_volumes_that_its_entry_names(
+    image: str, names: tuple[str, ...], tmp_path: Path
+) -> None:
+    turns = (
+        '[{"from": "human", "value": "<image>\\nWhere?<short_answer>"}, {"from": "gpt", "value": "Left."}]'
+    )
+    (tmp_path / "set.json").write_text(f'[{{"id": "q", "image": {image}, "conversations": {turns}}}]')
+    (found,) = read_questions(tmp_path / "set.json")
+    assert (found.images, found.question, found.reference) == (names, "Where?", "Left.")
 
 
 def test_reports_that_leave_the_machine_are_announced(
