@@ -1,6 +1,7 @@
 """Clinical efficacy: which of the 18 findings generated reports name, against those that references name."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,26 @@ def by_finding(named_NF: NDArray[np.bool_], should_NF: NDArray[np.bool_]) -> dic
         }
         for place, name in enumerate(ABNORMALITIES)
     }
+
+
+@dataclass(slots=True)
+class ReadOnce:
+    """An extractor that reads each text once: floors repeat the references, and one answer over and over."""
+
+    extractor: LabelExtractor
+    _known: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The extractor's."""
+        return self.extractor.name
+
+    def label_reports(self, reports: Sequence[str]) -> NDArray[np.bool_]:
+        """Return what each report names, (N, 18)."""
+        new = [text for text in dict.fromkeys(reports) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self.extractor.label_reports(new), strict=True))
+        return np.array([self._known[text] for text in reports])
 
 
 def labels_of(

@@ -1,7 +1,7 @@
 """Answers of a chat model scored, task by task, each figure beside what one constant answer gets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from chat.answer_floors import ALL_NORMAL, anothers_answers, floor_answers
 from chat.answers_file import Answered, patient_codes, shared_answers
 from chat.backends import Mode
-from chat.clinical import by_finding, clinical_measures, labels_of
+from chat.clinical import ReadOnce, by_finding, clinical_measures, labels_of
 from chat.judge import Judge, band_shares
 from chat.measures import Measure, difference_interval, figures, interval, mean_of, swap_p
 from chat.question_set import TASKS
@@ -78,6 +78,7 @@ def score_answers(
         ConfigError: a library is missing that every score needs.
         BackendError: the judge failed again and again.
     """
+    options = replace(options, extractor=ReadOnce(options.extractor))
     warnings: list[str] = []
     left_out = 0
     other: tuple[Answered, ...] = ()

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from chat.answer_floors import ALL_NORMAL, anothers_answers, constant_answer
 from chat.answers_file import Answered, read_answers
-from chat.clinical import by_finding, clinical_measures
+from chat.clinical import ReadOnce, by_finding, clinical_measures
 from chat.measures import difference_interval, interval, mean_of, swap_p
 from chat.vqa import Entry, write_entries
 from encoders.abnormalities import ABNORMALITIES
@@ -140,6 +141,27 @@ def test_clinical_efficacy_is_that_of_scikit_learn() -> None:
     theirs = metrics.precision_recall_fscore_support(should, named, zero_division=0)
     for place, rates in enumerate(by_finding(named, should).values()):
         assert list(rates.values()) == pytest.approx([theirs[i][place] for i in (3, 0, 1, 2)])
+
+
+class CountingLabels(RuleLabels):
+    """The rules, and what they were given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+
+    def label_reports(self, reports: Sequence[str]) -> NDArray[np.bool_]:
+        self.given += reports
+        return super().label_reports(reports)
+
+
+def test_a_text_that_returns_is_read_once_and_keeps_its_findings() -> None:
+    counting = CountingLabels()
+    once = ReadOnce(counting)
+    texts = ["There is emphysema.", "A nodule is seen.", "There is emphysema."]
+    for _ in range(2):
+        np.testing.assert_array_equal(once.label_reports(texts), RuleLabels().label_reports(texts))
+    assert counting.given == texts[:2]
 
 
 def test_the_normal_report_of_the_floor_names_no_finding() -> None:
