@@ -50,6 +50,9 @@ _AWAY = frozenset(  # "adjacent to the fissure" is beside it, "than the left lun
     )
 )
 
+_IS_PLACE = _WHOLE | _LOBE | _LINGULA | _SPOT
+_BELONGS = _IS_PLACE | _SIDE.keys() | _PART.keys() | _WHICH | _JOINT
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -68,11 +71,11 @@ class _Token:
 
     @property
     def is_place(self) -> bool:
-        return self.word in _WHOLE | _LOBE | _LINGULA | _SPOT
+        return self.word in _IS_PLACE
 
     @property
     def belongs(self) -> bool:
-        return self.is_place or self.word in _SIDE or self.word in _PART or self.word in _WHICH | _JOINT
+        return self.word in _BELONGS
 
 
 def places(sentence: str) -> tuple[Place, ...]:

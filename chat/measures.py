@@ -4,11 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from retrieval.evaluation.pool import Codes
 from retrieval.evaluation.resampling import Values, patient_draws, percentile_interval, sign_draws
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from chat.backends import Asked, Mode
 from chat.evidence import CaseEvidence, Evidence, Quote
 from chat.openai_server import ChatServer, Message
-from chat.server_settings import ServerSettings, server_settings
+from chat.server_settings import ServerSettings
 
 _REMEMBERED = 6  # turns of a conversation that are sent again
 
@@ -34,16 +34,12 @@ class OpenAiBackend:
     takes_volumes = False
 
     def __init__(self, settings: ServerSettings) -> None:
-        self._server = ChatServer(settings)
-
-    @classmethod
-    def from_environment(cls) -> "OpenAiBackend":
-        """Take the server that `CTSEARCH_OPENAI_URL` and `CTSEARCH_OPENAI_MODEL` name.
+        """Prepare to ask; nothing is sent yet.
 
         Raises:
-            ConfigError: none is named, or the openai client is not installed.
+            ConfigError: the openai client is not installed.
         """
-        return cls(server_settings())
+        self._server = ChatServer(settings)
 
     @property
     def leaves_machine(self) -> bool:

@@ -13,6 +13,12 @@ from encoders.errors import ConfigError
 if TYPE_CHECKING:
     from openai import OpenAI
 
+SERVER_FAILED = "the server failed"
+"""The reason under which a request is counted that no answer came to."""
+
+FAILURES_IN_A_ROW = 5
+"""After so many, one after the other, a server is given up."""
+
 _LONGEST_ANSWER = 4_000_000  # bytes on the wire: more is no answer
 _LONGEST_QUOTE = 160  # characters of what a server said of itself
 
@@ -99,8 +105,6 @@ class ChatServer:
 
         try:
             yield
-        except BackendError:
-            raise
         except (openai.APITimeoutError, httpx2.TimeoutException) as error:
             waited = f"said nothing for {self.settings.timeout_s:g} s"
             raise self._error(waited, f"look at its load, or set {TIMEOUT} to more seconds") from error

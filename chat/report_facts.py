@@ -32,7 +32,7 @@ LOCATED = (  # of these a place in the lungs says something
 
 _PARTLY = re.compile(  # what follows is said of some only, of another time, or of what is well
     r"\b(?:largest|biggest|bigger|larger|largely|especially|particularly|prominent\w*|dominant\w*|mainly|mostly"
-    r"|predominant\w*|weighted|most|some|one of|other|others|others?|previous\w*|prior|old|earlier|regress\w*"
+    r"|predominant\w*|weighted|most|some|one of|others?|previous\w*|prior|old|earlier|regress\w*"
     r"|decreas\w*|disappear\w*|resol\w*|operat\w*|same|described|mentioned|normal|natural|clear"
     r"|preserved|open|unremarkable)\b",
     re.IGNORECASE,

@@ -55,8 +55,8 @@ def bleu_1(answers: Sequence[Answered]) -> Measure:
         raise _missing("BLEU", "sacrebleu", "scores") from error
     metric = BLEU(lowercase=True, max_ngram_order=1, effective_order=True)
     counted = [metric.sentence_score(one.answer, [one.reference]) for one in answers]
-    sums = [(score.counts[0], score.totals[0], score.sys_len, score.ref_len) for score in counted]
-    return Measure(np.array(sums, dtype=np.float64).reshape(-1, 4), _bleu_of_sums)
+    sums = [(score.counts[0], score.totals[0], score.ref_len) for score in counted]
+    return Measure(np.array(sums, dtype=np.float64).reshape(-1, 3), _bleu_of_sums)
 
 
 def rouge_l(answers: Sequence[Answered]) -> Values:
@@ -139,12 +139,12 @@ def _letter(text: str) -> str:
 
 
 def _bleu_of_sums(sums_RS: Values) -> Values:
-    """BLEU-1 from matching words, words of the answers, lengths of answers and references."""
-    correct, total, answered, reference = sums_RS.T
+    """BLEU-1 from matching words, words of the answers and words of the references."""
+    correct, answered, reference = sums_RS.T
     with np.errstate(divide="ignore", invalid="ignore"):
         penalty = np.where(answered < reference, np.exp(1 - reference / answered), 1.0)
-        precision = correct / total
-    bleu: Values = np.where(total > 0, penalty * precision, 0.0)
+        precision = correct / answered
+    bleu: Values = np.where(answered > 0, penalty * precision, 0.0)
     return bleu
 
 

@@ -14,15 +14,13 @@ from chat import vqa_pools
 from chat.backends import BackendError
 from chat.finding_words import said_of_findings
 from chat.openai_backend import as_data
-from chat.openai_server import ChatServer, Message
+from chat.openai_server import FAILURES_IN_A_ROW, SERVER_FAILED, ChatServer, Message
 from chat.vqa import Entry, ServerKind
 from chat.vqa_rules import one_report
 from chat.vqa_schema import RejectedAnswer, example_of, pairs_of
 from encoders.errors import DatasetError
 from retrieval.cases import Case, Report
 
-SERVER_FAILED = "the server failed"
-_FAILURES_IN_A_ROW = 5  # of the server, before it is given up
 _ARTICLE_CHARACTERS = 6000  # of an article at once
 _ARTICLE_ENDINGS = (".txt", ".md")
 
@@ -106,7 +104,7 @@ class Generated:
         except BackendError:
             self._failures += 1
             self.rejected[SERVER_FAILED] += 1
-            if self._failures >= _FAILURES_IN_A_ROW:
+            if self._failures >= FAILURES_IN_A_ROW:
                 raise
             return ()
         self._failures = 0

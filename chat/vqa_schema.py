@@ -4,11 +4,11 @@ Whoever imports this file has a `chat.openai_server.ChatServer` already, and wit
 """
 
 import json
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-Shape = Literal["conversation", "description", "free-response", "article"]
+from chat.vqa import ServerKind
 
 
 class RejectedAnswer(Exception):  # noqa: N818 - it is counted, and the work goes on
@@ -43,15 +43,15 @@ class _Grade(_Strict):
 _Shaped = TypeVar("_Shaped", bound=BaseModel)
 
 
-def pairs_of(text: str, shape: Shape) -> tuple[tuple[str, str], ...]:
+def pairs_of(text: str, kind: ServerKind) -> tuple[tuple[str, str], ...]:
     """Return the questions and answers that a model's text holds; of a description ("", text).
 
     Raises:
-        RejectedAnswer: it is no JSON, or not of the shape.
+        RejectedAnswer: it is no JSON, or not of the kind's shape.
     """
-    if shape == "description":
+    if kind == "description":
         return (("", _read(text, _Description).description),)
-    pairs = _read(text, _Conversation if shape == "conversation" else _Pairs).pairs
+    pairs = _read(text, _Conversation if kind == "conversation" else _Pairs).pairs
     return tuple((pair.question, pair.answer) for pair in pairs)
 
 
@@ -64,9 +64,9 @@ def grade_of(text: str) -> int:
     return _read(text, _Grade).score
 
 
-def example_of(shape: Shape) -> str:
-    """Return the shape as a model is shown it."""
-    if shape == "description":
+def example_of(kind: ServerKind) -> str:
+    """Return the shape of a kind's answer as a model is shown it."""
+    if kind == "description":
         return '{"description": "..."}'
     pair = '{"question": "...", "answer": "..."}'
     return f'{{"pairs": [{pair}, {pair}]}}'

@@ -12,5 +12,5 @@ SkipUnlabelledOption = Annotated[
     bool, typer.Option("--skip-unlabelled", help="Leave volumes without labels out; else refused.")
 ]
 ResamplesOption = Annotated[int, typer.Option(min=10, help="Of the bootstrap, by patient.")]
-PermutationsOption = Annotated[int, typer.Option(min=10, help="Of the paired test, with --against.")]
+PermutationsOption = Annotated[int, typer.Option(min=10, help="Of the paired test.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
