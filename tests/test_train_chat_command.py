@@ -108,6 +108,17 @@ def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
     assert "".join(chat.stream(earlier)) != answer
 
 
+def test_another_volume_is_another_patients_whatever_the_run_learns_from(
+    command: Command, tmp_path: Path
+) -> None:
+    assert command(*align(tmp_path, run="published", steps=1)).code == 0
+    learnt = len(written(tokens_folder()))
+    assert learnt > 6  # several of a patient
+    unseen = {"held-out": f"3:{SEED + 1}"}
+    assert command(*align(tmp_path, "again", run="published", steps=1, **unseen)).code == 0
+    assert len(written(tokens_folder())) == learnt + 3
+
+
 def test_what_it_is_asked_is_what_it_was_taught(command: Command, tmp_path: Path) -> None:
     assert command(*align(tmp_path)).code == 0
     assert command(*instruct(tmp_path)).code == 0
