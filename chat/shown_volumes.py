@@ -75,9 +75,9 @@ def _file(uri: str, name: str) -> VolumeFile:
 
 
 def _series(folder: Path, series_uid: str, name: str) -> VolumeFile:
-    from encoders.dicom import read_series
+    from encoders.dicom import find_series
 
-    for series in read_series(folder):
+    for series in find_series(folder).series:
         if series.series_uid == series_uid:
             return VolumeFile(kind="dicom", uri=f"{folder}{SERIES_MARK}{series_uid}", paths=series.paths)
     raise VolumeError(f"the series of {name} is no longer where it was indexed: {_GIVE_IT}")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine, insert, select
 
 from chat.choose_backend import LocalModel, choose_backend
 from chat.context import Context, Subject
@@ -12,10 +12,15 @@ from chat.directory import ChatCard, write_chat_files
 from chat.kept_answers import KeptAnswers
 from chat.projector import Projector, ProjectorConfig
 from chat.question_set import read_questions
+from chat.shown_volumes import named_volumes
 from encoders.encoder import load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import phantom_cohort
+from retrieval.schema import SourceFile, Volume
+from retrieval.sources import SERIES_MARK
 from tests.command import Command
+from tests.datasets import SLICES, make_series
+from tests.small_archive import fill, study
 from tests.small_chat import small_llm, small_tokenizer, write_llm
 from tests.tiny_model import write_tiny_model
 
@@ -115,6 +120,19 @@ def test_named_cases_and_a_file_are_shown(command: Command, chat: Path, database
     )
     assert (said.code, said.json["backend"], said.json["refused"]) == (0, "ct-chat", False)
     assert "[model]" in said.json["answer"]
+
+
+def test_a_series_is_shown_whatever_else_lies_in_its_folder(engine: Engine, tmp_path: Path) -> None:
+    for series in ("1.5", "1.6"):
+        make_series(tmp_path, SeriesInstanceUID=series)
+    (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00")
+    fill(engine, [study("a", volumes=["a_1"])])
+    with engine.begin() as connection:
+        place = connection.scalars(select(Volume.id)).one()
+        source = {"uri": f"{tmp_path}{SERIES_MARK}1.6", "size": 0, "mtime_ns": 0, "sha256": bytes(32)}
+        connection.execute(insert(SourceFile).values(volume_id=place, **source))
+        (shown,) = named_volumes(connection, ["a_1"], None)
+    assert [path.name for path in shown.paths] == [f"1.6-{number:03d}.dcm" for number in range(SLICES)]
 
 
 def test_answers_that_were_kept_are_not_asked_again_and_a_cut_line_is(tmp_path: Path) -> None:
