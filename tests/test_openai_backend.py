@@ -179,6 +179,19 @@ def test_a_server_that_drips_is_given_up_after_all_the_time_it_has() -> None:
     assert time.monotonic() - started < 5
 
 
+def test_a_server_that_never_stops_is_given_up_after_more_than_any_answer_holds() -> None:
+    def floods(request: Request) -> None:
+        request.start()
+        while not request.listening.over.is_set():
+            request.write(f": {'x' * 100_000}\n\n")
+
+    with (
+        chat_server(floods) as server,
+        pytest.raises(BackendError, match="did not come to an end within 4000000 bytes"),
+    ):
+        list(backend_at(server.address).stream(ASKED))
+
+
 def test_a_server_that_is_down_is_told_in_one_sentence() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
