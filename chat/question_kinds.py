@@ -38,7 +38,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"|weeks?|months?|years?|time)\b|\bhow long (?:after|between|before|until|later|apart|did|was"
             r"|were|is)\b|\b(?:days?|time|interval) between\b|\bwhen (?:was|were|did|is)\b.*\b(?:scan"
             r"|study|studied|exam\w*|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
-            r"|which) day\b|\bhow many days\b|\b(?:later|earlier|another|further|next|second) (?:study"
+            r"|which) day\b|\b(?:later|earlier|another|further|next|second) (?:study"
             r"|scan|exam\w*|ct)\b|\bdays? (?:apart|later)\b",
         ),
         (
@@ -134,7 +134,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
         r"\b(?:how|large|largest|big|biggest|small|smallest|thick|wide|long|tall|deep|extensive|sizes?"
         r"|diameters?|dimensions?|thickness|widths?|lengths?|extent|calib(?:er|re)|measurements?"
         r"|measur\w+|many|much|mm|cm|millimet\w+|centimet\w+|short|axis|point|thickest|widest|longest"
-        r"|largest|maxim\w+|approximate\w*|exact)\b"
+        r"|maxim\w+|approximate\w*|exact)\b"
     ),
     "location": re.compile(
         r"\b(?:where(?:abouts)?|locat\w+|locali[sz]\w*|situated|position|which|what|lobes?|lungs?|sides?"
@@ -172,7 +172,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "person": re.compile(r"\b(?:how|old|ages?|sex|gender|years?|male|man|female|woman|is|or)\b"),
     "overview": re.compile(
         r"\b(?:list|name|give|any|abnormal\w*|normal|wrong|suspicious|summar\w+|overview|impressions?"
-        r"|conclusions?|diagnos[ei]s|main|key|important|results?|problem|wrong|describe|tell|more|about"
+        r"|conclusions?|diagnos[ei]s|main|key|important|results?|problem|describe|tell|more|about"
         r"|say|said|reported|me|final|briefly|short)\b"
     ),
 }

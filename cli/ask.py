@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chat.conversation import Conversation
 
 RESEARCH_USE = "Research use only."
+_MODE = "long_answer"  # where none is given
 _HELP = (
     "Ask in a sentence. /cases shows what is asked about, /sources what the last answer rests on, /quit ends."
 )
@@ -59,7 +60,7 @@ def ask(
             metavar="MODE",
             help="long_answer, short_answer, multiple_choice or report_generation.",
         ),
-    ] = "long_answer",
+    ] = _MODE,
     backend: BackendOption = "extractive",
     model: ModelOption = None,
     base: BaseOption = None,
@@ -84,7 +85,7 @@ def ask(
     said_how = _mode(mode)
     subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
     if questions is not None or out is not None or without_volume:
-        _check_set(questions, out, is_more=question is not None or subject.is_something)
+        _check_set(questions, out, is_more=question is not None or subject.is_something or mode != _MODE)
     else:
         _check_question(question, as_json=as_json)
     chosen = backend_from(backend, model=model, base=base, encoder=encoder, device=device, dtype=dtype)
