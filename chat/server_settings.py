@@ -66,6 +66,11 @@ class ServerSettings:
         except ValueError:
             return True
 
+    @property
+    def sends_to(self) -> str | None:
+        """The address on another computer that texts are sent to, if they are."""
+        return self.address if self.leaves_machine else None
+
 
 def server_settings(environment: Mapping[str, str] | None = None) -> ServerSettings:
     """Read the settings of the chat server.

@@ -83,9 +83,7 @@ class SetWriter:
     @property
     def sends_to(self) -> str | None:
         """The address on another computer that texts are sent to, if they are."""
-        if self._generated is None or not self._generated.server.settings.leaves_machine:
-            return None
-        return self._generated.server.settings.address
+        return None if self._generated is None else self._generated.server.settings.sends_to
 
     def write(self, source: Source | None, progress: IndexProgress) -> SetSummary:
         """Write the set; what there is when the server is given up is written too.

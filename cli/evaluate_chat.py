@@ -63,9 +63,9 @@ def chat(
     )
     answered = read_answers(answers, questions)
     blind = None if without_volume is None else read_answers(without_volume, questions)
-    if options.judge is not None and options.judge.server.settings.leaves_machine:
-        address = options.judge.server.settings.address
-        typer.echo(f"questions and answers are sent to {address}: they leave this machine", err=True)
+    sends_to = None if options.judge is None else options.judge.server.settings.sends_to
+    if sends_to is not None:
+        typer.echo(f"questions and answers are sent to {sends_to}: they leave this machine", err=True)
     with indexing_progress() as progress:
         document = score_answers(answered, options, progress, blind)
     for warning in document["warnings"]:

@@ -336,6 +336,19 @@ def test_a_judge_grades_each_answer_and_its_floor_and_what_is_no_grade_is_counte
     assert planted in [json.loads(text)["answer"] for text in sent]
 
 
+def test_answers_that_leave_the_machine_for_a_judge_are_announced(
+    ctsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openai", reason="the openai client is not installed")
+    monkeypatch.setenv("CTSEARCH_OPENAI_URL", "http://chat.invalid/v1")  # RFC 6761: no such host, ever
+    monkeypatch.setenv("CTSEARCH_OPENAI_MODEL", "m")
+    answers = write(tmp_path / "a.jsonl", [row("1", "", "r", "long_answer")])
+    ended = ctsearch("evaluate", "chat", "--answers", answers, "--judge", "--resamples", 10)
+    assert ended.code == 0, ended.err
+    assert "questions and answers are sent to http://chat.invalid/v1: they leave this machine" in ended.err
+    assert "not graded: 1 × the server failed" in ended.out  # the floor's; an empty answer is not sent
+
+
 def test_a_judge_that_is_down_ends_the_evaluation_in_one_sentence(
     ctsearch: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
