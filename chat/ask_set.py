@@ -10,14 +10,13 @@ from chat.choose_backend import ChosenBackend
 from chat.context import Context, Subject
 from chat.evidence import Evidence
 from chat.kept_answers import KeptAnswers
+from chat.openai_server import FAILURES_IN_A_ROW
 from chat.question_set import SetQuestion
 from encoders.errors import ConfigError, InputError
 from retrieval.index_summary import IndexProgress
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-_GIVEN_UP_AFTER = 5  # failures of a backend, one after the other
 
 
 @dataclass(slots=True)
@@ -87,7 +86,7 @@ class SetAsker:
                     kept.add(one, self._answered(one, tuple(history)))
                 except (BackendError, InputError) as error:
                     failures += isinstance(error, BackendError)
-                    if failures == _GIVEN_UP_AFTER:
+                    if failures == FAILURES_IN_A_ROW:
                         raise
                     summary.failed.append((one.id, str(error)))
                     continue

@@ -37,11 +37,6 @@ class Backend(Protocol):
         ...
 
     @property
-    def leaves_machine(self) -> bool:
-        """Whether reports go to another computer."""
-        ...
-
-    @property
     def takes_volumes(self) -> bool:
         """Whether it reads `volume_tokens`."""
         ...

@@ -61,9 +61,8 @@ def choose_backend(name: str, model: LocalModel = LocalModel()) -> ChosenBackend
     from chat.server_settings import server_settings
 
     settings = server_settings()
-    sends_to = settings.address if settings.leaves_machine else None
     described = f"{name} {settings.model} at {settings.address}"
-    return ChosenBackend(backend=OpenAiBackend(settings), described=described, sends_to=sends_to)
+    return ChosenBackend(backend=OpenAiBackend(settings), described=described, sends_to=settings.sends_to)
 
 
 def _local(model: LocalModel) -> ChosenBackend:

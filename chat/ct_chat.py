@@ -23,7 +23,6 @@ class CtChat:
     """A loaded chat model as a `Backend`."""
 
     name = "ct-chat"
-    leaves_machine = False
     takes_volumes = True
 
     def __init__(self, model: ChatModel, *, limit: int = ANSWER_TOKENS) -> None:

@@ -41,7 +41,6 @@ class Extractive:
     """Answers with whole sentences of the reports, and with numbers worked out from what is stored."""
 
     name = "extractive"
-    leaves_machine = False
     takes_volumes = False
 
     def stream(self, asked: Asked) -> Iterator[str]:

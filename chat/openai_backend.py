@@ -41,11 +41,6 @@ class OpenAiBackend:
         """
         self._server = ChatServer(settings)
 
-    @property
-    def leaves_machine(self) -> bool:
-        """Whether reports go to another computer."""
-        return self._server.settings.leaves_machine
-
     def stream(self, asked: Asked) -> Iterator[str]:
         """Yield the server's draft in pieces.
 

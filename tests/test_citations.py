@@ -16,7 +16,6 @@ class Drafting:
     """A backend that drafts what it is told to."""
 
     name = "drafting"
-    leaves_machine = False
 
     def __init__(self, draft: str, *, takes_volumes: bool = False) -> None:
         self._draft = draft

@@ -91,7 +91,7 @@ def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
 
     chat = load_ct_chat(tmp_path / "tuned")
     backend: Backend = chat  # mypy compares them
-    assert (backend.name, backend.leaves_machine, backend.takes_volumes) == ("ct-chat", False, True)
+    assert (backend.name, backend.takes_volumes) == ("ct-chat", True)
     chat.limit = 20
     shown = chat.volume_tokens(tokens_folder())
     one, other = (shown.read(phantom_case(SEED, patient, 0).volumes[0].file) for patient in (1, 2))
