@@ -36,6 +36,8 @@ def demo(
     _run("search", "--report", str(report), "-k", "5", *where)
     _say("5. What the encoder makes of one case")
     _run("score", "--case", CASE, *where)
+    _say("6. A question about it, answered from its report")
+    _run("ask", "Is there a lung nodule, and how large is it?", "--case", CASE, *where)
     typer.echo(_FAREWELL.format(picture=picture))
 
 
