@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration: what a database of these tables says it is."""
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
@@ -63,7 +63,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, dict[str, Any]: JSONB}  # noqa: RUF012 - SQLAlchemy reads it from the class
+    type_annotation_map = {str: Text, dict[str, Any]: JSONB, list[str]: JSONB}  # noqa: RUF012 - SQLAlchemy reads it from the class
 
 
 class Patient(Base):

@@ -6,6 +6,7 @@ A question by a stored case loads no model; others load their collection's encod
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,15 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
 
-from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
+from encoders.abnormalities import DEFAULT_PROMPT
 from encoders.errors import CheckpointError, ReportError, StorageError
-from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.answers import Answer, Question, SearchOptions
-from retrieval.asked_collection import asked_collection, check_preprocessing, load_collection_encoder
+from retrieval.asked_collection import asked_collection, check_preprocessing
 from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
+from retrieval.loaded_encoders import LoadedEncoders
 from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Latent, Unit
 from retrieval.planner import EngineChoice
@@ -74,11 +75,15 @@ class CaseSearch:
         self._engine = engine
         self._store = Store(engine)
         self._key = key
-        self._device = device
         self._actor = actor
         self._snapshots = Snapshots(engine)
-        self._encoders: dict[int, Encoder] = {}
-        self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
+        self._encoders = LoadedEncoders(device)
+
+    def on_behalf_of(self, actor: str) -> "CaseSearch":
+        """Return the same use cases, with the same encoders in memory, audited under another name."""
+        same = copy(self)
+        same._actor = actor
+        return same
 
     # Questions
 
@@ -246,7 +251,7 @@ class CaseSearch:
             ReportError: its encoder cannot read text.
         """
         info = self.collection(collection)
-        prompts = self._encoded(info, findings, prompt)
+        prompts = self._encoders.prompts(info, findings, prompt)
         gallery = Gallery(collection_id=info.id, filters=options.filters, unit=options.unit)
         with one_state(self._engine) as connection:
             return rank_by_findings(connection, gallery, info.name, prompts, options.limit)
@@ -310,9 +315,7 @@ class CaseSearch:
         Raises:
             CheckpointError: it is not where it was, or is another one now.
         """
-        if collection.id not in self._encoders:
-            self._encoders[collection.id] = load_collection_encoder(collection, self._device)
-        return self._encoders[collection.id]
+        return self._encoders.of(collection)
 
     def search_many(
         self, info: CollectionInfo, questions: Sequence[Question], options: SearchOptions
@@ -369,14 +372,7 @@ class CaseSearch:
         encoder = self.encoder(info)
         if encoder.has_head and not findings and prompt == DEFAULT_PROMPT:
             return partial(score_by_head, encoder=encoder)
-        return partial(score_latent, prompts=self._encoded(info, findings, prompt))
-
-    def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
-        pair = prompt_pair(prompt)
-        asked = (info.encoder_digest, pair.present + "|" + pair.absent, tuple(findings))
-        if asked not in self._prompts:
-            self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
-        return self._prompts[asked]
+        return partial(score_latent, prompts=self._encoders.prompts(info, findings, prompt))
 
     def _removed(self, remove: Callable[[], Removed]) -> Removed:
         """Remove cases, the tokens kept of them and the snapshots that hold their latents.

@@ -1,0 +1,5 @@
+"""Accounts, tokens and the audit."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["accounts"])

@@ -1,0 +1,5 @@
+"""Collections: how they stand."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["collections"])

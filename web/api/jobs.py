@@ -1,0 +1,5 @@
+"""Work in progress: encoding an upload, indexing it or a folder."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["jobs"])

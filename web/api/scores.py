@@ -1,0 +1,5 @@
+"""Findings, labelled and scored."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["scores"])

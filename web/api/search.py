@@ -1,0 +1,5 @@
+"""Searches: by upload, by case, by words, by report."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["search"])

@@ -1,0 +1,5 @@
+"""One case."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["pages"])

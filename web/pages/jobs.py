@@ -1,0 +1,5 @@
+"""Jobs: progress, failures, another try."""
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["pages"])

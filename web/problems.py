@@ -1,0 +1,90 @@
+"""What goes wrong, as an answer: the sentence of the error and a status, as JSON or as a page."""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from encoders.errors import CtsearchError, DatabaseError, InputError, SearchError, StorageError
+from web.templating import page
+
+
+class WebError(CtsearchError):
+    """A refusal that has a status of its own."""
+
+    status = 400
+
+
+class SignInNeededError(WebError):
+    """Nobody is signed in."""
+
+    status = 401
+
+
+class ForbiddenError(WebError):
+    """The caller's role may not."""
+
+    status = 403
+
+
+class NotFoundError(WebError):
+    """There is nothing at this address."""
+
+    status = 404
+
+
+class TooLargeError(WebError):
+    """A body, an archive or a volume beyond what is taken."""
+
+    status = 413
+
+
+class TooManyError(WebError):
+    """Too many requests, or too much work waiting."""
+
+    status = 429
+
+
+def status_of(error: CtsearchError) -> int:
+    """Return the HTTP status that an error is answered with."""
+    if isinstance(error, WebError):
+        return error.status
+    if isinstance(error, DatabaseError | StorageError):
+        return 503
+    if isinstance(error, SearchError):
+        return 404 if "no such" in str(error) else 422
+    return 422 if isinstance(error, InputError) else 500
+
+
+def add_problems(app: FastAPI) -> None:
+    """Answer every error of an application in one sentence."""
+    app.add_exception_handler(CtsearchError, _of_ours)
+    app.add_exception_handler(HTTPException, _of_http)
+    app.add_exception_handler(RequestValidationError, _of_form)
+
+
+async def _of_ours(request: Request, error: Exception) -> Response:
+    if not isinstance(error, CtsearchError):
+        raise TypeError(f"{type(error)} is no error of ctsearch")
+    return answer_problem(request, status_of(error), str(error))
+
+
+async def _of_http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise TypeError(f"{type(error)} is no HTTPException")
+    return answer_problem(request, error.status_code, str(error.detail))
+
+
+async def _of_form(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise TypeError(f"{type(error)} is no RequestValidationError")
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return answer_problem(request, 422, f"{where}: {first['msg']}")
+
+
+def answer_problem(request: Request, status: int, sentence: str) -> Response:
+    """Return the answer to a request that failed: JSON under /api, a page elsewhere."""
+    if request.url.path.startswith("/api/"):
+        return JSONResponse({"error": sentence}, status_code=status)
+    return page(request, "problem.html", {"sentence": sentence, "status": status}, status=status)

@@ -1,0 +1,37 @@
+"""What the application is started with; a frozen value, made by `ctsearch serve`."""
+
+from dataclasses import dataclass
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    """How ctsearch serves.
+
+    Attributes:
+        host, port: where it listens.
+        start_token: opens the page on a loopback address without an account, as role admin; None where
+            accounts are demanded.
+        allowed_hosts: names that the Host header may have, without port; anything else is refused (DNS
+            rebinding).
+        behind_proxy: X-Forwarded-* headers are believed.
+        device: where encoders run.
+        largest_upload_bytes: of one upload as it is sent.
+        largest_unpacked_bytes: of an archive's files together, and of a volume's voxels.
+        waiting_jobs: how many may wait before uploads are refused with 429.
+        pacs_url: a template with {accession}, {study_uid}; None: no "open in PACS".
+        served_folders: that indexing jobs may read; none, no job reads a folder of the server.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    start_token: str | None = None
+    allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
+    behind_proxy: bool = False
+    device: str = "cpu"
+    largest_upload_bytes: int = 2 * GIB
+    largest_unpacked_bytes: int = 4 * GIB
+    waiting_jobs: int = 16
+    pacs_url: str | None = None
+    served_folders: tuple[str, ...] = ()
