@@ -26,6 +26,7 @@ __all__ = [
     "Scan",
     "grid_from_hounsfield",
     "load_volume",
+    "prepare_scan",
     "prepare_volume",
     "preprocessing_digest",
     "read_scan",
@@ -115,11 +116,34 @@ def prepare_volume(
     Raises:
         VolumeError: the file cannot be read as one CT volume, or is not in HU by that rule.
     """
-    scan = read_scan(paths)
+    return prepare_scan(
+        read_scan(paths),
+        name=_name(paths),
+        rule=rule,
+        table_rescale=table_rescale,
+        table_spacing_mm=table_spacing_mm,
+        grid=grid,
+    )
+
+
+def prepare_scan(
+    scan: Scan,
+    *,
+    name: str,
+    rule: RescaleRule = "auto",
+    table_rescale: Rescale | None = None,
+    table_spacing_mm: Spacing | None = None,
+    grid: VolumeGrid = PUBLISHED_GRID,
+) -> PreparedVolume:
+    """Bring a scan that was read to the grid, as `prepare_volume` does; `name` is for errors.
+
+    Raises:
+        VolumeError: it is not in HU by that rule.
+    """
     slp = scan.towards_slp()
     steps = tuple(max(1, round(_COARSE_MM / spacing)) for spacing in slp.spacing_mm)
     sample_DHW = slp.stored_xyz[tuple(slice(None, None, step) for step in steps)]
-    chosen = settle_rescale(sample_DHW, scan=scan, table=table_rescale, rule=rule, name=_name(paths))
+    chosen = settle_rescale(sample_DHW, scan=scan, table=table_rescale, rule=rule, name=name)
     if table_spacing_mm is not None and chosen.source == "metadata":
         scan = replace(scan, spacing_mm=_given_spacing(table_spacing_mm))
         slp = scan.towards_slp()

@@ -39,10 +39,20 @@ class TooLargeError(WebError):
     status = 413
 
 
+class ConflictError(WebError):
+    """It is not so far yet, or somebody else was faster."""
+
+    status = 409
+
+
 class TooManyError(WebError):
-    """Too many requests, or too much work waiting."""
+    """Too many requests, or too much work waiting; the answer says after how many seconds to try again."""
 
     status = 429
+
+    def __init__(self, sentence: str, *, retry_after_s: int = 30) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
 
 
 def status_of(error: CtsearchError) -> int:
@@ -66,7 +76,10 @@ def add_problems(app: FastAPI) -> None:
 async def _of_ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, CtsearchError):
         raise TypeError(f"{type(error)} is no error of ctsearch")
-    return answer_problem(request, status_of(error), str(error))
+    answer = answer_problem(request, status_of(error), str(error))
+    if isinstance(error, TooManyError):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
