@@ -19,6 +19,7 @@ from cli import (
     models,
     score,
     search,
+    serve,
     train,
     worker,
 )
@@ -42,6 +43,7 @@ app.command("ask")(ask.ask)
 app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
 app.command("worker")(worker.worker)
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")

@@ -14,6 +14,9 @@ def worker(
     ends_with_stdin: Annotated[bool, typer.Option("--ends-with-stdin", hidden=True)] = False,
 ) -> None:
     """Do the jobs of the page until it is ended; `ctsearch serve` starts one by itself."""
+    from cli.web_extra import check_web_extra
+
+    check_web_extra()
     from web.jobs.worker import run_worker
     from web.settings import WebSettings
 
