@@ -11,6 +11,7 @@ def worker(
     uploads_kept_days: Annotated[
         float, typer.Option(min=0, help="After which an upload that was not indexed is deleted.")
     ] = 14.0,
+    once: Annotated[bool, typer.Option("--once", help="End when nothing waits any more.")] = False,
     ends_with_stdin: Annotated[bool, typer.Option("--ends-with-stdin", hidden=True)] = False,
 ) -> None:
     """Do the jobs of the page until it is ended; `ctsearch serve` starts one by itself."""
@@ -21,4 +22,4 @@ def worker(
     from web.settings import WebSettings
 
     settings = WebSettings(device=device, uploads_kept_days=uploads_kept_days)
-    run_worker(settings, concurrency=concurrency, ends_with_stdin=ends_with_stdin)
+    run_worker(settings, concurrency=concurrency, once=once, ends_with_stdin=ends_with_stdin)

@@ -25,7 +25,6 @@ from retrieval.postgres import connection_parameters
 from retrieval.postgres_errors import database_errors, first_line
 
 SCHEMA = "ctsearch_queue"
-QUEUES = ("encode", "index")  # a night of indexing keeps no upload waiting
 _LOCK = 0x63740006  # whoever makes the queue holds this advisory lock
 _TASK = "job"
 _OURS = f"procrastinate {version('procrastinate')}"
@@ -103,14 +102,16 @@ async def attend(
     tend: Callable[[], None],
     *,
     concurrency: int = 1,
+    once: bool = False,
     patience: Patience,
 ) -> None:
-    """Do what the queue holds until SIGTERM or SIGINT.
+    """Do what the queue holds until SIGTERM or SIGINT. Uploads and indexing wait apart: neither keeps the other.
 
     Args:
         perform: does a job, in a thread; it asks now and then whether it is to stop.
         tend: is called now and then, in a thread.
-        concurrency: how many uploads are encoded at once; indexing runs beside them, one at a time.
+        concurrency: how many uploads are encoded at once; indexing runs beside, one at a time.
+        once: end when nothing waits any more.
         patience: how soon things are noticed.
 
     Raises:
@@ -122,16 +123,20 @@ async def attend(
     app = _app(perform)
     try:
         async with app.open_async():
-            works = [
-                asyncio.create_task(_work(app, queue, concurrency if queue == "encode" else 1, patience))
-                for queue in QUEUES
+            tasks = [
+                asyncio.create_task(_work(app, "encode", concurrency, once, patience)),
+                asyncio.create_task(_work(app, "index", 1, once, patience)),
+                asyncio.create_task(_tend(app, tend, patience)),
             ]
-            tasks = [*works, asyncio.create_task(_tend(app, tend, patience))]
+            works = asyncio.gather(*tasks[:2])
             stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait([*tasks, stopping], return_when=asyncio.FIRST_COMPLETED)
+            until = [works, stopping, tasks[2]] if once else [*tasks, stopping]
+            await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
+            is_expected = stop.is_set() or once
             for task in (*tasks, stopping):
                 task.cancel()
             ended = await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(works, return_exceptions=True)
     except (ConnectorException, psycopg.Error) as error:
         raise DatabaseError(f"the queue cannot be reached ({_said(error)}): check the database") from error
     for failed in ended:
@@ -139,15 +144,16 @@ async def attend(
             raise DatabaseError(f"the queue went away ({_said(failed)}): start the worker again") from failed
         if isinstance(failed, Exception):
             raise failed
-    if not stop.is_set():
+    if not is_expected:
         raise DatabaseError("the queue went away: start the worker again")
 
 
-async def _work(app: App, queue: str, concurrency: int, patience: Patience) -> None:
+async def _work(app: App, queue: str, concurrency: int, once: bool, patience: Patience) -> None:
     await app.run_worker_async(
         queues=[queue],
         name=queue,
         concurrency=concurrency,
+        wait=not once,
         delete_jobs="always",
         install_signal_handlers=False,
         fetch_job_polling_interval=_POLL_S,

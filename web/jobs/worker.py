@@ -23,6 +23,7 @@ def run_worker(
     settings: WebSettings,
     *,
     concurrency: int = 1,
+    once: bool = False,
     ends_with_stdin: bool = False,
     patience: Patience = Patience(),  # noqa: B008 - it is frozen
 ) -> None:
@@ -31,6 +32,7 @@ def run_worker(
     Args:
         settings: of the application whose jobs these are: device, limits, how long uploads are kept.
         concurrency: how many uploads are encoded at once.
+        once: end when nothing waits any more.
         ends_with_stdin: end too when standard input is closed: whoever started this is gone.
         patience: how soon a dead worker is noticed.
 
@@ -52,7 +54,7 @@ def run_worker(
                 cleaned_at = time.monotonic()
                 clean(engine, settings)
 
-        asyncio.run(attend(bench.perform, tend, concurrency=concurrency, patience=patience))
+        asyncio.run(attend(bench.perform, tend, concurrency=concurrency, once=once, patience=patience))
     finally:
         engine.dispose()
 
