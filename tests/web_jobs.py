@@ -1,4 +1,4 @@
-"""Uploads and jobs for tests: a collection of the built-in encoder, files to bring, a worker to do what waits."""
+"""Uploads and jobs for tests: a collection, files to bring, a worker that does what waits."""
 
 import gzip
 import io

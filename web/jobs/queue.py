@@ -105,7 +105,7 @@ async def attend(
     once: bool = False,
     patience: Patience,
 ) -> None:
-    """Do what the queue holds until SIGTERM or SIGINT. Uploads and indexing wait apart: neither keeps the other.
+    """Do what the queue holds until SIGTERM or SIGINT; uploads do not wait for a night of indexing.
 
     Args:
         perform: does a job, in a thread; it asks now and then whether it is to stop.
@@ -130,7 +130,8 @@ async def attend(
             ]
             works = asyncio.gather(*tasks[:2])
             stopping = asyncio.create_task(stop.wait())
-            until = [works, stopping, tasks[2]] if once else [*tasks, stopping]
+            until: list[asyncio.Future[Any]] = [stopping, *(tasks[2:] if once else tasks)]
+            until += [works] if once else []
             await asyncio.wait(until, return_when=asyncio.FIRST_COMPLETED)
             is_expected = stop.is_set() or once
             for task in (*tasks, stopping):
