@@ -111,11 +111,11 @@ async def a_slice(
     source = await viewed_source(request, caller, dataset, volume)
     etag = _etag(source, "slice", plane, at, index, shown, size)
     if _is_known(request, etag):
-        return Response(status_code=304, headers=_headers(etag))
+        return Response(status_code=304, headers={"ETag": etag})
     opened = await opened_volume(request, source)
     which = _which(opened.grid, plane, at, index)
     picture = await run_in_threadpool(draw_slice, opened.voxels(), opened.grid, plane, which, shown, size)
-    return Response(picture, media_type="image/png", headers={**_headers(etag), "X-Slice": str(which)})
+    return Response(picture, media_type="image/png", headers={"ETag": etag, "X-Slice": str(which)})
 
 
 @router.get(
@@ -134,7 +134,7 @@ async def preview(
     source = await viewed_source(request, caller, dataset, volume)
     etag = _etag(source, "preview", edge)
     if _is_known(request, etag):
-        return Response(status_code=304, headers=_headers(etag))
+        return Response(status_code=304, headers={"ETag": etag})
     opened = await opened_volume(request, source)
     path = await finished(lambda: views_of(request).volumes.preview(opened, edge))
     return _file(path, opened, etag, "application/gzip", ".nii.gz")
@@ -149,7 +149,7 @@ async def whole_file(request: Request, caller: Reader, dataset: Dataset, volume:
     source = await viewed_source(request, caller, dataset, volume)
     etag = _etag(source, "whole")
     if _is_known(request, etag):
-        return Response(status_code=304, headers=_headers(etag))
+        return Response(status_code=304, headers={"ETag": etag})
     opened = await opened_volume(request, source)
     return _file(opened.path, opened, etag, "application/octet-stream", ".nii")
 
@@ -157,7 +157,7 @@ async def whole_file(request: Request, caller: Reader, dataset: Dataset, volume:
 def _file(path: Path, opened: OpenVolume, etag: str, media_type: str, ending: str) -> Response:
     name = opened.source.name.replace("/", "_") + ending
     try:
-        return RangedFile(path, media_type=media_type, headers=_headers(etag), name=name)
+        return RangedFile(path, media_type=media_type, headers={"ETag": etag}, name=name)
     except OSError as error:
         raise StorageError(f"what was kept of {opened.source.name} is gone: ask once more") from error
 
@@ -175,11 +175,6 @@ def _which(
 def _etag(source: VoxelSource, *what: str | float | Window | None) -> str:
     identity = repr((FORMAT, source.content, source.rule, [str(one) for one in what]))
     return f'"{hashlib.sha256(identity.encode()).hexdigest()[:32]}"'
-
-
-def _headers(etag: str) -> dict[str, str]:
-    """A browser keeps it for the same person and asks each time whether it may still be shown."""
-    return {"ETag": etag, "Cache-Control": "private, no-cache"}
 
 
 def _is_known(request: Request, etag: str) -> bool:
