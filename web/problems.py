@@ -40,9 +40,19 @@ class TooLargeError(WebError):
 
 
 class TooManyError(WebError):
-    """Too many requests, or too much work waiting."""
+    """Too many requests, or too much work waiting; `retry_after_s` tells when another may do."""
 
     status = 429
+
+    def __init__(self, sentence: str, *, retry_after_s: int = 30) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
+class ConflictError(WebError):
+    """What is there already stands against it."""
+
+    status = 409
 
 
 def status_of(error: CtsearchError) -> int:
@@ -66,7 +76,7 @@ def add_problems(app: FastAPI) -> None:
 async def _of_ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, CtsearchError):
         raise TypeError(f"{type(error)} is no error of ctsearch")
-    return answer_problem(request, status_of(error), str(error))
+    return answer_error(request, error)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
@@ -81,6 +91,14 @@ async def _of_form(request: Request, error: Exception) -> Response:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
     return answer_problem(request, 422, f"{where}: {first['msg']}")
+
+
+def answer_error(request: Request, error: CtsearchError) -> Response:
+    """Return the answer that an error of ours is."""
+    answer = answer_problem(request, status_of(error), str(error))
+    if isinstance(error, TooManyError):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def answer_problem(request: Request, status: int, sentence: str) -> Response:
