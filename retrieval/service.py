@@ -24,6 +24,7 @@ from retrieval.case_list import ListedCase, list_cases
 from retrieval.filters import Filters
 from retrieval.hospital_names import find_case_by_any_name, stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
+from retrieval.kept_views import forget_views
 from retrieval.loaded_encoders import LoadedEncoders
 from retrieval.named_cases import stored_latent
 from retrieval.neighbours import Gallery, Latent, Unit
@@ -375,7 +376,7 @@ class CaseSearch:
         return partial(score_latent, prompts=self._encoders.prompts(info, findings, prompt))
 
     def _removed(self, remove: Callable[[], Removed]) -> Removed:
-        """Remove cases, the tokens kept of them and the snapshots that hold their latents.
+        """Remove cases, the tokens and views kept of them and the snapshots that hold their latents.
 
         The next search builds a snapshot anew.
         """
@@ -386,6 +387,7 @@ class CaseSearch:
                 if info.name in removed.collections:
                     delete(info)
         forget_tokens(tokens_folder(), removed.contents)
+        forget_views(removed.contents)
         return removed
 
     @property

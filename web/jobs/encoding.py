@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from encoders.errors import CheckpointError, SearchError
-from encoders.volumes import prepare_scan, read_scan
+from encoders.volumes import grid_from_settled, settle_scan
 from retrieval.asked_collection import asked_collection, check_preprocessing
 from retrieval.cases import VolumeFile
 from retrieval.loaded_encoders import LoadedEncoders
@@ -40,12 +40,12 @@ def encode_upload(
     files = _unpacked(claim.upload, settings, report)
     report.say("unpacked", "reading")
     volume, told = choose_volume(files)
-    scan = read_scan(list(volume.paths) if volume.kind == "dicom" else volume.paths[0])
+    settled = settle_scan(list(volume.paths) if volume.kind == "dicom" else volume.paths[0])
     report.say("read", "preparing")
     encoder = encoders.of(info)
     check_preprocessing(info, encoder)
-    prepared = prepare_scan(scan, name="the upload", grid=encoder.grid)
-    del scan
+    prepared = grid_from_settled(settled, encoder.grid)
+    del settled  # a gigabyte or two, not needed while encoding
     report.say("preprocessed", "encoding")
     latent: Latent = encoder.encode_volumes(prepared.volume_DHW[None, None]).numpy()[0]
     if not np.isfinite(latent).all():
