@@ -19,6 +19,7 @@ from cli import (
     models,
     score,
     search,
+    serve,
     train,
 )
 from encoders.errors import CtsearchError
@@ -41,6 +42,7 @@ app.command("ask")(ask.ask)
 app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")
 app.add_typer(evaluate.app, name="evaluate")

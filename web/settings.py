@@ -1,8 +1,10 @@
 """What the application is started with; a frozen value, made by `ctsearch serve`."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 GIB = 2**30
+EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - these are names of no host
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +37,9 @@ class WebSettings:
     waiting_jobs: int = 16
     pacs_url: str | None = None
     served_folders: tuple[str, ...] = ()
+
+    def with_hosts(self, names: Iterable[str]) -> "WebSettings":
+        """Return the same settings with more names that the Host header may have."""
+        own = () if self.host in EVERYWHERE else (self.host.lower(),)
+        more = (name.lower() for name in names)
+        return replace(self, allowed_hosts=tuple(dict.fromkeys((*self.allowed_hosts, *own, *more))))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.templating import Jinja2Templates
@@ -16,3 +17,13 @@ def page(request: Request, template: str, context: Mapping[str, Any] = {}, *, st
     """Render a template of templates/; `caller` is who asks, or None."""
     known = {"caller": getattr(request.state, "caller", None), **context}
     return _templates.TemplateResponse(request, template, known, status_code=status)
+
+
+def address_of(*names: str) -> str:
+    """Return names as the end of an address; a slash within one does not part it."""
+    return "/".join(quote(name, safe="") for name in names)
+
+
+_templates.env.globals["address_of"] = address_of
+_templates.env.trim_blocks = True
+_templates.env.lstrip_blocks = True
