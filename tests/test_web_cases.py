@@ -112,10 +112,10 @@ def test_collections_are_those_of_the_command_line(client, capsys, monkeypatch) 
 
 def test_health_needs_no_session_and_readiness_looks_at_the_schema(archive: Engine, connection) -> None:
     stranger = client_of(archive, token=None)
-    assert stranger.get("/api/v1/health").json() == {"status": "alive"}
-    ready = stranger.get("/api/v1/ready")
+    assert stranger.get("/api/v1/health/live").json() == {"status": "alive"}
+    ready = stranger.get("/api/v1/health/ready")
     assert (ready.status_code, ready.json()["ready"]) == (200, True)
     connection.execute("UPDATE alembic_version SET version_num = '0004'")
-    behind = stranger.get("/api/v1/ready")
+    behind = stranger.get("/api/v1/health/ready")
     assert behind.status_code == 503
     assert behind.json()["parts"]["schema"]["ready"] is False

@@ -32,14 +32,14 @@ class Readiness(BaseModel):
     parts: dict[str, Part] = Field(description="database, schema, worker.")
 
 
-@router.get("/health", response_model=Alive, summary="Whether the process answers")
+@router.get("/health/live", response_model=Alive, summary="Whether the process answers")
 def alive() -> Alive:
     """Answer, without a session; nothing is looked at."""
     return Alive()
 
 
 @router.get(
-    "/ready",
+    "/health/ready",
     response_model=Readiness,
     summary="Whether requests can be answered",
     responses={503: {"model": Readiness, "description": "Not ready."}},
