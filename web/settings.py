@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from web.access.oidc_settings import OidcSettings
+
 GIB = 2**30
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - these are names of no host
 
@@ -18,6 +20,10 @@ class WebSettings:
         allowed_hosts: names that the Host header may have, without port; anything else is refused (DNS
             rebinding).
         behind_proxy: X-Forwarded-* headers are believed.
+        requests_per_minute: of one account, at most; whoever has the start-up token is not counted.
+        session_idle_s: a session that is not used for so long ends.
+        session_s: every session ends after so long.
+        oidc: the identity provider that signs people in beside passwords; None: passwords alone.
         device: where encoders run.
         largest_upload_bytes: of one upload as it is sent.
         largest_unpacked_bytes: of an archive's files together, and of a volume's voxels.
@@ -31,6 +37,10 @@ class WebSettings:
     start_token: str | None = None
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     behind_proxy: bool = False
+    requests_per_minute: int = 3000
+    session_idle_s: int = 3600
+    session_s: int = 12 * 3600
+    oidc: OidcSettings | None = None
     device: str = "cpu"
     largest_upload_bytes: int = 2 * GIB
     largest_unpacked_bytes: int = 4 * GIB
