@@ -30,6 +30,7 @@ class WebSettings:
         waiting_jobs: how many may wait before uploads are refused with 429.
         pacs_url: a template with {accession}, {study_uid}; None: no "open in PACS".
         served_folders: that indexing jobs may read; none, no job reads a folder of the server.
+        kept_views_bytes: of voxels that are kept so that volumes open quickly.
     """
 
     host: str = "127.0.0.1"
@@ -47,6 +48,7 @@ class WebSettings:
     waiting_jobs: int = 16
     pacs_url: str | None = None
     served_folders: tuple[str, ...] = ()
+    kept_views_bytes: int = 20 * GIB
 
     def with_hosts(self, names: Iterable[str]) -> "WebSettings":
         """Return the same settings with more names that the Host header may have."""
