@@ -147,7 +147,7 @@ def settle_scan(
     slp = scan.towards_slp()
     steps = tuple(max(1, round(_COARSE_MM / spacing)) for spacing in slp.spacing_mm)
     sample_DHW = slp.stored_xyz[tuple(slice(None, None, step) for step in steps)]
-    chosen = settle_rescale(sample_DHW, scan=scan, table=table_rescale, rule=rule, name=name)
+    chosen = settle_rescale(sample_DHW, scan=scan, table=table_rescale, rule=rule, name=_name(paths))
     if table_spacing_mm is not None and chosen.source == "metadata":
         scan = replace(scan, spacing_mm=_given_spacing(table_spacing_mm))
         slp = scan.towards_slp()
