@@ -1,4 +1,4 @@
-"""A hospital's folder of scans and reports, a scan to bring along, `ctsearch serve` as a process of its own."""
+"""A hospital's folder of scans and reports, a scan to bring along, `ctsearch serve` as its own process."""
 
 import csv
 import re
