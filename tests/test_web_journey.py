@@ -46,11 +46,8 @@ pytestmark = pytest.mark.slow
 def cases(database: str, tmp_path: Path) -> list[Case]:
     """An archive of twelve patients, indexed by the command."""
     written = write_archive(tmp_path / "archive", PATIENTS)
-    done = finish(
-        start(
-            "index", tmp_path / "archive", "--encoder", "phantom-tiny", "--anonymous", "--collection", "chest"
-        )
-    )
+    named = ("--collection", "chest", "--encoder", "phantom-tiny", "--anonymous", "--label-model", "rules")
+    done = finish(start("index", tmp_path / "archive", *named))
     assert done.code == 0, done.err
     return written
 
