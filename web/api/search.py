@@ -39,6 +39,7 @@ class FacetsModel(BaseModel):
     sex: dict[str, int] = Field(description="Studies by sex, as if it were not filtered by.")
     manufacturer: dict[str, int] = Field(description="By manufacturer, likewise; the most frequent first.")
     dataset: dict[str, int] = Field(description="By data set, likewise.")
+    split: dict[str, int] = Field(description="By split, likewise.")
     age: list[AgeCountModel] = Field(description="By age in decades, likewise; 90 and more are one.")
 
 
