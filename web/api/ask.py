@@ -1,6 +1,6 @@
 """Questions about cases, answered sentence by sentence."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -71,7 +71,7 @@ class AskBody(BaseModel):
     collection: str | None = Field(None, description="Where similar cases are looked for.")
 
 
-_STREAM = {
+_STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
             "Server-sent events: `sentence` (`text`) as each is checked, then one `answer`, the document of "
