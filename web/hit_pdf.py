@@ -94,7 +94,9 @@ def _hit(hit: Hit, picture: bytes | None, width: float) -> list["Flowable"]:
     from reportlab.platypus import Table
 
     facts = [
-        _paragraph(f"{hit.rank}. {hit.metadata['dataset']}/{hit.study}"[:_LONGEST_NAME], size=10.5, bold=True),
+        _paragraph(
+            f"{hit.rank}. {hit.metadata['dataset']}/{hit.study}"[:_LONGEST_NAME], size=10.5, bold=True
+        ),
         _paragraph(f"score {hit.score:.3f}   {_who(hit)}", size=8),
         _paragraph(f"findings: {', '.join(hit.labels) or 'none known'}", size=8),
     ]

@@ -16,6 +16,7 @@ from retrieval.sessions import one_state
 from retrieval.worker_pulse import worker_silent_s
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_API = "/api/v1"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
 _STATES = ("queued", "running", "finished", "failed", "cancelled")
 
@@ -72,10 +73,8 @@ class _FromDatabase(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Yield the figures."""
         with one_state(self._engine) as connection:
-            counted = {
-                state: number
-                for state, number in connection.execute(select(Job.state, func.count()).group_by(Job.state))
-            }
+            rows = connection.execute(select(Job.state, func.count()).group_by(Job.state))
+            counted: dict[str, int] = {row.state: row[1] for row in rows}
             uploads = connection.execute(select(func.count(), func.coalesce(func.sum(Upload.size), 0))).one()
             silent_s = worker_silent_s(connection)
         jobs = GaugeMetricFamily("ctsearch_jobs", "Jobs by state; queued ones wait.", labels=["state"])
@@ -132,8 +131,8 @@ class _Measuring:
 def _template(scope: Scope) -> str:
     """The route as it is written, so that no name of a case becomes a label."""
     template = getattr(scope.get("route"), "path", None)
-    if isinstance(template, str):
-        return template
+    if isinstance(template, str):  # a router's own, without the prefix that it was included under
+        return f"{_API}{template}" if scope["path"].startswith(_API) else template
     return "/static" if scope["path"].startswith("/static/") else "none"
 
 

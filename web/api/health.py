@@ -56,9 +56,7 @@ def ready(request: Request, response: Response) -> Readiness:
     503 until database and schema are ready. Without a worker searches are answered and uploads wait.
     """
     parts = _database(desk_of(request))
-    found = Readiness(
-        ready=all(part.ready for name, part in parts.items() if name != "worker"), parts=parts
-    )
+    found = Readiness(ready=all(part.ready for name, part in parts.items() if name != "worker"), parts=parts)
     response.status_code = 200 if found.ready else 503
     return found
 
