@@ -148,7 +148,8 @@ def _placed(connection: Connection, info: CollectionInfo, method: MapMethod) -> 
         latents.append(np.asarray(latent, np.float32))
     if method == "tsne" and len(latents) > MOST_FOR_TSNE:
         raise SearchError(
-            f"the collection {info.name!r} has {len(latents)} studies and t-SNE takes {MOST_FOR_TSNE}: take pca"
+            f"the collection {info.name!r} has {len(latents)} studies, and t-SNE takes at most "
+            f"{MOST_FOR_TSNE}: take pca"
         )
     if len(latents) < 3:
         return _Placed(tuple(study_ids), np.zeros((len(latents), 2), np.float32), None)

@@ -65,7 +65,7 @@ def _view(hit: Hit, question: str | None) -> HitView:
     return HitView(
         hit=hit,
         dataset=str(hit.metadata["dataset"]),
-        score=f"{hit.score:.2f}",
+        score=f"{hit.score:.2f}".replace("-0.00", "0.00"),
         height=min(1.0, max(0.0, hit.score)),
         meaning=_meaning(hit, against=against),
         against=against,
