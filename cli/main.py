@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import typer
 
 from cli import (
+    accounts,
     ask,
     cases,
     chat_data,
@@ -43,6 +44,7 @@ app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")
 app.add_typer(evaluate.app, name="evaluate")

@@ -37,6 +37,9 @@ def serve(
     from cli.web_extra import check_web_extra
 
     check_web_extra()
+    import os
+
+    from web.access.oidc_settings import oidc_settings
     from web.serving import Serving
     from web.serving import serve as serve_until_ended
     from web.settings import WebSettings
@@ -45,6 +48,7 @@ def serve(
         host=host,
         port=port,
         behind_proxy=behind_proxy,
+        oidc=oidc_settings(os.environ),
         device=device,
         largest_upload_bytes=int(largest_upload_gib * GIB),
         waiting_jobs=waiting_jobs,

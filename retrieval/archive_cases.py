@@ -13,6 +13,7 @@ from retrieval.facets import Facets, count_facets
 from retrieval.filters import Filters, LabelSource
 from retrieval.hospital_names import stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
+from retrieval.kept_views import forget_views
 from retrieval.neighbours import Unit
 from retrieval.records import CollectionInfo, Removed
 from retrieval.sessions import one_state
@@ -110,7 +111,7 @@ class ArchiveCases:
             return asked_collection(connection, name)
 
     def _removed(self, remove: Callable[[], Removed]) -> Removed:
-        """Remove cases, the tokens kept of them and the snapshots that hold their latents.
+        """Remove cases, the tokens and views kept of them and the snapshots that hold their latents.
 
         The next search builds a snapshot anew.
         """
@@ -121,6 +122,7 @@ class ArchiveCases:
                 if info.name in removed.collections:
                     delete(info)
         forget_tokens(tokens_folder(), removed.contents)
+        forget_views(removed.contents)
         return removed
 
     @property

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 import web.api.accounts
 import web.api.ask
+import web.api.audit
 import web.api.cases
 import web.api.collections
 import web.api.exports
@@ -49,6 +50,7 @@ _API = (
     web.api.uploads,
     web.api.jobs,
     web.api.accounts,
+    web.api.audit,
 )
 _PAGES = (
     web.pages.sign_in,

@@ -53,9 +53,19 @@ class TooLargeError(WebError):
 
 
 class TooManyError(WebError):
-    """Too many requests, or too much work waiting."""
+    """Too many requests, or too much work waiting; `retry_after_s` tells when another may do."""
 
     status = 429
+
+    def __init__(self, sentence: str, *, retry_after_s: int = 30) -> None:
+        super().__init__(sentence)
+        self.retry_after_s = retry_after_s
+
+
+class ConflictError(WebError):
+    """What is there already stands against it."""
+
+    status = 409
 
 
 def status_of(error: CtsearchError) -> int:
@@ -79,8 +89,7 @@ def add_problems(app: FastAPI) -> None:
 async def _of_ours(request: Request, error: Exception) -> Response:
     if not isinstance(error, CtsearchError):
         raise TypeError(f"{type(error)} is no error of ctsearch")
-    job = error.job if isinstance(error, NotReadyError) else None
-    return answer_problem(request, status_of(error), str(error), **({} if job is None else {"job": job}))
+    return answer_error(request, error)
 
 
 async def _of_http(request: Request, error: Exception) -> Response:
@@ -101,6 +110,16 @@ def _sentence(found: Mapping[str, Any]) -> str:
         return f"the body is no JSON ({found['ctx']['error']}): send one JSON object"
     where = ".".join(str(part) for part in found["loc"][1:]) or f"the {found['loc'][0]}"
     return f"{where}: {found['msg'].removeprefix('Value error, ')}"
+
+
+def answer_error(request: Request, error: CtsearchError) -> Response:
+    """Return the answer that an error of ours is."""
+    job = error.job if isinstance(error, NotReadyError) else None
+    more = {} if job is None else {"job": job}
+    answer = answer_problem(request, status_of(error), str(error), **more)
+    if isinstance(error, TooManyError):
+        answer.headers["Retry-After"] = str(error.retry_after_s)
+    return answer
 
 
 def answer_problem(request: Request, status: int, sentence: str, **more: Any) -> Response:

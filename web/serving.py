@@ -13,8 +13,9 @@ import uvicorn
 from sqlalchemy import Engine
 
 from encoders.errors import ConfigError
+from web.access.accounts import Accounts
 from web.app import create_app
-from web.settings import WebSettings
+from web.settings import EVERYWHERE, WebSettings
 from web.worker_process import WorkerProcess
 
 _CONNECTIONS = 20  # of the archive's pool; as many more where they are all taken
@@ -51,14 +52,16 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
         announce: takes sentences for the operator: the address, warnings.
 
     Raises:
-        ConfigError: the address cannot be listened on.
+        ConfigError: the address cannot be listened on, or others may come and there is no admin account.
         DatabaseError: the archive cannot be opened.
     """
     from retrieval.migrate import open_archive
 
     with listening(asked.settings.host, asked.settings.port) as listener, ExitStack() as stack:
+        _check_hosts(asked)
         engine = open_archive(pool_size=_CONNECTIONS)
         stack.callback(engine.dispose)
+        _check_accounts(asked, engine)
         settings = replace(
             asked.settings,
             port=listener.getsockname()[1],
@@ -105,6 +108,23 @@ def listening(host: str, port: int) -> socket.socket:
             ) from error
         raise ConfigError(f"cannot listen on {host}, port {port} ({error.strerror}): see --host") from error
     return listener
+
+
+def _check_hosts(asked: Serving) -> None:
+    """Where every address is listened on, none of them is a name that the Host header may have."""
+    settings = asked.settings
+    if settings.host in EVERYWHERE and settings.allowed_hosts == WebSettings().allowed_hosts:
+        raise ConfigError(
+            f"browsers reach {settings.host} by a name that is not known here: give it with --allowed-host"
+        )
+
+
+def _check_accounts(asked: Serving, engine: Engine) -> None:
+    if asked.demands_accounts and not Accounts(engine, actor="cli").has_admin():
+        raise ConfigError(
+            "others may reach this server, which demands accounts, and there is no admin yet: make one with "
+            "ctsearch accounts add NAME --role admin"
+        )
 
 
 def _configured(asked: Serving, settings: WebSettings, engine: Engine) -> uvicorn.Config:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from web.access.oidc_settings import OidcSettings
+
 GIB = 2**30
 EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104 - these are names of no host
 
@@ -18,12 +20,17 @@ class WebSettings:
         allowed_hosts: names that the Host header may have, without port; anything else is refused (DNS
             rebinding).
         behind_proxy: X-Forwarded-* headers are believed.
+        requests_per_minute: of one account, at most; whoever has the start-up token is not counted.
+        session_idle_s: a session that is not used for so long ends.
+        session_s: every session ends after so long.
+        oidc: the identity provider that signs people in beside passwords; None: passwords alone.
         device: where encoders run.
         largest_upload_bytes: of one upload as it is sent.
         largest_unpacked_bytes: of an archive's files together, and of a volume's voxels.
         waiting_jobs: how many may wait before uploads are refused with 429.
         pacs_url: a template with {accession}, {study_uid}; None: no "open in PACS".
         served_folders: that indexing jobs may read; none, no job reads a folder of the server.
+        kept_views_bytes: of voxels that are kept so that volumes open quickly.
     """
 
     host: str = "127.0.0.1"
@@ -31,12 +38,17 @@ class WebSettings:
     start_token: str | None = None
     allowed_hosts: tuple[str, ...] = ("127.0.0.1", "localhost", "::1")
     behind_proxy: bool = False
+    requests_per_minute: int = 3000
+    session_idle_s: int = 3600
+    session_s: int = 12 * 3600
+    oidc: OidcSettings | None = None
     device: str = "cpu"
     largest_upload_bytes: int = 2 * GIB
     largest_unpacked_bytes: int = 4 * GIB
     waiting_jobs: int = 16
     pacs_url: str | None = None
     served_folders: tuple[str, ...] = ()
+    kept_views_bytes: int = 20 * GIB
 
     def with_hosts(self, names: Iterable[str]) -> "WebSettings":
         """Return the same settings with more names that the Host header may have."""

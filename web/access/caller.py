@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from fastapi import Depends, Request
 
+from encoders.errors import ConfigError
 from web.problems import ForbiddenError, SignInNeededError
 
 Role = Literal["reader", "indexer", "admin"]
@@ -23,6 +24,18 @@ class Caller:
     def may(self, role: Role) -> bool:
         """Whether the caller has this role or one above it."""
         return ROLES.index(self.role) >= ROLES.index(role)
+
+
+def checked_role(role: str) -> Role:
+    """Return the role.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    found = next((each for each in ROLES if each == role), None)
+    if found is None:
+        raise ConfigError(f"there is no role {role!r}: take one of {', '.join(ROLES)}")
+    return found
 
 
 def caller_of(request: Request) -> Caller:
