@@ -21,6 +21,7 @@ import web.api.search
 import web.api.uploads
 import web.api.volumes
 import web.pages.accounts
+import web.pages.audit
 import web.pages.case
 import web.pages.compare
 import web.pages.docs
@@ -64,6 +65,7 @@ _PAGES = (
     web.pages.map,
     web.pages.jobs,
     web.pages.accounts,
+    web.pages.audit,
     web.pages.docs,
 )
 
