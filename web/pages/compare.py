@@ -1,5 +1,68 @@
-"""The question beside a hit."""
+"""The question beside a hit: two volumes, scrolled together."""
 
-from fastapi import APIRouter
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from retrieval.compared import ComparedVolume, compared_volume
+from retrieval.sessions import one_state
+from retrieval.windows import PRESETS
+from web.access.caller import Reader
+from web.desk import Desk, desk_of
+from web.pages.hit_view import facts
+from web.problems import NotFoundError
+from web.templating import page
 
 router = APIRouter(tags=["pages"])
+UPLOAD = "upload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """One of the two volumes."""
+
+    role: str  # query or hit
+    address: str  # dataset/volume, or upload/ID
+    case: ComparedVolume | None  # None: it was brought, and nothing is known of it
+    facts: tuple[str, ...]
+    shared: frozenset[str]  # findings that the other side has too
+
+
+@router.get("/compare")
+def compare_page(
+    request: Request,
+    caller: Reader,  # noqa: ARG001 - it demands a session
+    query: Annotated[str | None, Query(max_length=1200)] = None,
+    hit: Annotated[str | None, Query(max_length=1200)] = None,
+) -> Response:
+    """Show one or two volumes; the rest of the address (z, plane, window, at, search) is the script's."""
+    desk = desk_of(request)
+    named = [(role, name) for role, name in (("query", query), ("hit", hit)) if name]
+    if not named:
+        raise NotFoundError("no volume is named: open the comparison from a result list")
+    cases = [_case(desk, name) for _, name in named]
+    found = [set(case.labels) for case in cases if case is not None]
+    shared = frozenset(found[0] & found[1]) if len(found) == 2 else frozenset()
+    sides = [
+        Side(
+            role=role,
+            address=name,
+            case=case,
+            facts=() if case is None else facts(case.metadata),
+            shared=shared,
+        )
+        for (role, name), case in zip(named, cases, strict=True)
+    ]
+    return page(request, "compare.html", {"sides": sides, "presets": PRESETS})
+
+
+def _case(desk: Desk, address: str) -> ComparedVolume | None:
+    dataset, slash, volume = address.partition("/")
+    if dataset == UPLOAD:
+        return None
+    if not slash or not volume:
+        raise NotFoundError(f"{address[:300]!r} names no volume: it is called DATASET/VOLUME")
+    with one_state(desk.engine) as connection:
+        return compared_volume(connection, dataset, volume)
