@@ -22,6 +22,7 @@ from cli import (
     search,
     serve,
     train,
+    worker,
 )
 from encoders.errors import CtsearchError
 
@@ -44,6 +45,7 @@ app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
 app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")

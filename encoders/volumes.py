@@ -26,6 +26,7 @@ __all__ = [
     "Scan",
     "SettledScan",
     "grid_from_hounsfield",
+    "grid_from_settled",
     "load_volume",
     "prepare_volume",
     "preprocessing_digest",
@@ -128,14 +129,7 @@ def prepare_volume(
         VolumeError: the file cannot be read as one CT volume, or is not in HU by that rule.
     """
     settled = settle_scan(paths, rule=rule, table_rescale=table_rescale, table_spacing_mm=table_spacing_mm)
-    slp = settled.scan.towards_slp()
-    return PreparedVolume(
-        volume_DHW=resample_to_grid(slp.stored_xyz, slp.spacing_mm, settled.rescale, grid),
-        rescale_source=settled.rescale_source,
-        rescale=settled.rescale,
-        spacing_mm=settled.scan.spacing_mm,
-        warnings=settled.warnings,
-    )
+    return grid_from_settled(settled, grid)
 
 
 def settle_scan(
@@ -166,6 +160,18 @@ def settle_scan(
             *_other_spacing(scan.spacing_mm, table_spacing_mm),
             *_no_chest(sample_DHW, slp.spacing_mm, steps, chosen),
         ),
+    )
+
+
+def grid_from_settled(settled: SettledScan, grid: VolumeGrid = PUBLISHED_GRID) -> PreparedVolume:
+    """Bring a scan whose Hounsfield units are settled to the grid; `prepare_volume` is both steps in one."""
+    slp = settled.scan.towards_slp()
+    return PreparedVolume(
+        volume_DHW=resample_to_grid(slp.stored_xyz, slp.spacing_mm, settled.rescale, grid),
+        rescale_source=settled.rescale_source,
+        rescale=settled.rescale,
+        spacing_mm=settled.scan.spacing_mm,
+        warnings=settled.warnings,
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     SmallInteger,
     UniqueConstraint,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from retrieval.schema import Base, Digest, Id, Now
@@ -69,14 +70,16 @@ class Upload(Base):
     """A file or folder that somebody brought to ask by; its bytes lie under the home, by this id."""
 
     __tablename__ = "upload"
-    __table_args__ = (Index(None, "sha256"),)
+    __table_args__ = (UniqueConstraint("actor", "sha256"),)  # the same bytes again are the same upload
 
     id: Mapped[str] = mapped_column(primary_key=True)  # random, not to be guessed
     actor: Mapped[str]
     name: Mapped[str]  # as the browser said; shown, never a path
-    size: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)  # bytes, as sent
     sha256: Mapped[Digest]
+    volume: Mapped[dict[str, Any] | None]  # the files that are the volume asked by; None until it was read
     created_at: Mapped[Now]
+    indexed_at: Mapped[datetime | None] = mapped_column(Moment)  # the archive's now: it does not expire
 
 
 class UploadLatent(Base):
@@ -89,6 +92,7 @@ class UploadLatent(Base):
         ForeignKey("collection.id", ondelete="CASCADE"), primary_key=True, index=True
     )
     latent: Mapped[Any] = mapped_column(VECTOR())
+    content: Mapped[Digest]  # of the volume's bytes; a stored volume of equal bytes is this one
     warnings: Mapped[list[str]]
     made_at: Mapped[Now]
 
@@ -101,17 +105,21 @@ class Job(Base):
         CheckConstraint("kind IN ('encode', 'index')", name="kind"),
         CheckConstraint("state IN ('queued', 'running', 'finished', 'failed', 'cancelled')", name="state"),
         Index(None, "created_at"),
+        Index(None, "state"),
     )
 
     id: Mapped[Id]
     kind: Mapped[str]
     state: Mapped[str]
     actor: Mapped[str]
+    upload_id: Mapped[str | None] = mapped_column(ForeignKey("upload.id", ondelete="CASCADE"), index=True)
     asked: Mapped[dict[str, Any]]
-    progress: Mapped[dict[str, Any]]  # step, done, total
+    progress: Mapped[dict[str, Any]]  # step, doing, done, total, since
     result: Mapped[dict[str, Any] | None]
     error: Mapped[str | None]
+    failures: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default="[]")  # item, error
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    queue_id: Mapped[int | None] = mapped_column(BigInteger)  # of the queue's own row
     created_at: Mapped[Now]
     started_at: Mapped[datetime | None] = mapped_column(Moment)
     finished_at: Mapped[datetime | None] = mapped_column(Moment)

@@ -1,11 +1,14 @@
 """What goes wrong, as an answer: the sentence of the error and a status, as JSON or as a page."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from encoders.errors import CtsearchError, DatabaseError, InputError, SearchError, StorageError
+from encoders.errors import CtsearchError, DatabaseError, InputError, StorageError, UnknownNameError
 from web.templating import page
 
 
@@ -31,6 +34,16 @@ class NotFoundError(WebError):
     """There is nothing at this address."""
 
     status = 404
+
+
+class NotReadyError(WebError):
+    """What is asked for is still being made; `job` makes it."""
+
+    status = 409
+
+    def __init__(self, sentence: str, *, job: int | None = None) -> None:
+        super().__init__(sentence)
+        self.job = job
 
 
 class TooLargeError(WebError):
@@ -61,8 +74,8 @@ def status_of(error: CtsearchError) -> int:
         return error.status
     if isinstance(error, DatabaseError | StorageError):
         return 503
-    if isinstance(error, SearchError):
-        return 404 if "no such" in str(error) else 422
+    if isinstance(error, UnknownNameError):
+        return 404
     return 422 if isinstance(error, InputError) else 500
 
 
@@ -88,21 +101,29 @@ async def _of_http(request: Request, error: Exception) -> Response:
 async def _of_form(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise TypeError(f"{type(error)} is no RequestValidationError")
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return answer_problem(request, 422, f"{where}: {first['msg']}")
+    return answer_problem(request, 422, _sentence(error.errors()[0]))
+
+
+def _sentence(found: Mapping[str, Any]) -> str:
+    """Return the first thing that is wrong with a request, without the value that was sent."""
+    if found["type"] == "json_invalid":
+        return f"the body is no JSON ({found['ctx']['error']}): send one JSON object"
+    where = ".".join(str(part) for part in found["loc"][1:]) or f"the {found['loc'][0]}"
+    return f"{where}: {found['msg'].removeprefix('Value error, ')}"
 
 
 def answer_error(request: Request, error: CtsearchError) -> Response:
     """Return the answer that an error of ours is."""
-    answer = answer_problem(request, status_of(error), str(error))
+    job = error.job if isinstance(error, NotReadyError) else None
+    more = {} if job is None else {"job": job}
+    answer = answer_problem(request, status_of(error), str(error), **more)
     if isinstance(error, TooManyError):
         answer.headers["Retry-After"] = str(error.retry_after_s)
     return answer
 
 
-def answer_problem(request: Request, status: int, sentence: str) -> Response:
-    """Return the answer to a request that failed: JSON under /api, a page elsewhere."""
+def answer_problem(request: Request, status: int, sentence: str, **more: Any) -> Response:
+    """Return the answer to a request that failed: JSON under /api, with more keys, or a page elsewhere."""
     if request.url.path.startswith("/api/"):
-        return JSONResponse({"error": sentence}, status_code=status)
+        return JSONResponse({"error": sentence, **more}, status_code=status)
     return page(request, "problem.html", {"sentence": sentence, "status": status}, status=status)

@@ -16,7 +16,7 @@ from encoders.errors import ConfigError
 from web.access.accounts import Accounts
 from web.app import create_app
 from web.settings import EVERYWHERE, WebSettings
-from web.worker_process import WorkerProcess
+from web.worker_process import COMMAND, WorkerProcess
 
 _CONNECTIONS = 20  # of the archive's pool; as many more where they are all taken
 _STREAMS_END_WITHIN_S = 5
@@ -72,7 +72,7 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
             announce(sentence)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the worker would outlive the server
         if asked.worker:
-            stack.enter_context(WorkerProcess())
+            stack.enter_context(WorkerProcess((*COMMAND, "--device", settings.device)))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
 

@@ -27,6 +27,8 @@ class WebSettings:
         device: where encoders run.
         largest_upload_bytes: of one upload as it is sent.
         largest_unpacked_bytes: of an archive's files together, and of a volume's voxels.
+        largest_upload_files: how many files an upload or the archive in it may hold.
+        uploads_kept_days: after which an upload that was not indexed is deleted.
         waiting_jobs: how many may wait before uploads are refused with 429.
         pacs_url: a template with {accession}, {study_uid}; None: no "open in PACS".
         served_folders: that indexing jobs may read; none, no job reads a folder of the server.
@@ -45,6 +47,8 @@ class WebSettings:
     device: str = "cpu"
     largest_upload_bytes: int = 2 * GIB
     largest_unpacked_bytes: int = 4 * GIB
+    largest_upload_files: int = 5000
+    uploads_kept_days: float = 14.0
     waiting_jobs: int = 16
     pacs_url: str | None = None
     served_folders: tuple[str, ...] = ()

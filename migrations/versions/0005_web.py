@@ -43,6 +43,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP SCHEMA IF EXISTS ctsearch_queue CASCADE")  # made where the web starts
     for table in TABLES:
         op.drop_table(table)
 
@@ -102,14 +103,17 @@ def _uploads() -> None:
         _text("name"),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        _json("volume", nullable=True),
         _now("created_at"),
+        _later("indexed_at"),
+        sa.UniqueConstraint("actor", "sha256", name=op.f("uq_upload_actor_sha256")),
     )
-    op.create_index(op.f("ix_upload_sha256"), "upload", ["sha256"])
     op.create_table(
         "upload_latent",
         sa.Column("upload_id", sa.Text(), primary_key=True),
         sa.Column("collection_id", sa.BigInteger(), primary_key=True),
         sa.Column("latent", VECTOR(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         _json("warnings"),
         _now("made_at"),
         sa.ForeignKeyConstraint(
@@ -132,11 +136,14 @@ def _work() -> None:
         _text("kind"),
         _text("state"),
         _text("actor"),
+        _text("upload_id", nullable=True),
         _json("asked"),
         _json("progress"),
         _json("result", nullable=True),
         _text("error", nullable=True),
+        sa.Column("failures", postgresql.JSONB(), server_default="[]", nullable=False),
         sa.Column("attempts", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("queue_id", sa.BigInteger(), nullable=True),
         _now("created_at"),
         _later("started_at"),
         _later("finished_at"),
@@ -144,8 +151,13 @@ def _work() -> None:
         sa.CheckConstraint(
             "state IN ('queued', 'running', 'finished', 'failed', 'cancelled')", name=op.f("ck_job_state")
         ),
+        sa.ForeignKeyConstraint(
+            ["upload_id"], ["upload.id"], name=op.f("fk_job_upload_id_upload"), ondelete="CASCADE"
+        ),
     )
     op.create_index(op.f("ix_job_created_at"), "job", ["created_at"])
+    op.create_index(op.f("ix_job_state"), "job", ["state"])
+    op.create_index(op.f("ix_job_upload_id"), "job", ["upload_id"])
     op.create_table(
         "relevance",
         _id(),
