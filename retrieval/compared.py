@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from encoders.errors import SearchError
+from encoders.errors import UnknownNameError
 from retrieval.hits import ACQUISITION, present_labels
 from retrieval.records import storable
 from retrieval.schema import Report, Study, Volume
@@ -29,7 +29,7 @@ def compared_volume(connection: Connection, dataset: str, volume: str) -> Compar
     """Return what is shown beside a volume.
 
     Raises:
-        SearchError: there is no such volume.
+        UnknownNameError: there is no such volume.
     """
     row = (
         connection.execute(
@@ -41,7 +41,7 @@ def compared_volume(connection: Connection, dataset: str, volume: str) -> Compar
         .first()
     )
     if row is None:
-        raise SearchError(
+        raise UnknownNameError(
             f"there is no such volume as {dataset}/{volume[:300]}: ask for one that a case lists"
         )
     reports = select(Report.impression, Report.findings).where(Report.study_id == row["study"])

@@ -8,15 +8,16 @@ from starlette.responses import Response
 
 from retrieval.compared import ComparedVolume, compared_volume
 from retrieval.sessions import one_state
+from retrieval.voxel_sources import UPLOAD
 from retrieval.windows import PRESETS
-from web.access.caller import Reader
+from web.access.caller import Caller, Reader
 from web.desk import Desk, desk_of
+from web.jobs.uploads import own_upload
 from web.pages.hit_view import facts
 from web.problems import NotFoundError
 from web.templating import page
 
 router = APIRouter(tags=["pages"])
-UPLOAD = "upload"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Side:
 
     role: str  # query or hit
     address: str  # dataset/volume, or upload/ID
+    title: str  # of the study, or what the upload was called
     case: ComparedVolume | None  # None: it was brought, and nothing is known of it
     facts: tuple[str, ...]
     shared: frozenset[str]  # findings that the other side has too
@@ -33,7 +35,7 @@ class Side:
 @router.get("/compare")
 def compare_page(
     request: Request,
-    caller: Reader,  # noqa: ARG001 - it demands a session
+    caller: Reader,
     query: Annotated[str | None, Query(max_length=1200)] = None,
     hit: Annotated[str | None, Query(max_length=1200)] = None,
 ) -> Response:
@@ -42,27 +44,30 @@ def compare_page(
     named = [(role, name) for role, name in (("query", query), ("hit", hit)) if name]
     if not named:
         raise NotFoundError("no volume is named: open the comparison from a result list")
-    cases = [_case(desk, name) for _, name in named]
+    titles_and_cases = [_titled(desk, caller, name) for _, name in named]
+    cases = [case for _, case in titles_and_cases]
     found = [set(case.labels) for case in cases if case is not None]
     shared = frozenset(found[0] & found[1]) if len(found) == 2 else frozenset()
     sides = [
         Side(
             role=role,
             address=name,
+            title=title,
             case=case,
             facts=() if case is None else facts(case.metadata),
             shared=shared,
         )
-        for (role, name), case in zip(named, cases, strict=True)
+        for (role, name), (title, case) in zip(named, titles_and_cases, strict=True)
     ]
     return page(request, "compare.html", {"sides": sides, "presets": PRESETS})
 
 
-def _case(desk: Desk, address: str) -> ComparedVolume | None:
+def _titled(desk: Desk, caller: Caller, address: str) -> tuple[str, ComparedVolume | None]:
     dataset, slash, volume = address.partition("/")
     if dataset == UPLOAD:
-        return None
+        return own_upload(desk.engine, volume, caller).name, None
     if not slash or not volume:
         raise NotFoundError(f"{address[:300]!r} names no volume: it is called DATASET/VOLUME")
     with one_state(desk.engine) as connection:
-        return compared_volume(connection, dataset, volume)
+        case = compared_volume(connection, dataset, volume)
+    return case.study, case

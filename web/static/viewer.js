@@ -38,11 +38,10 @@ async function begin() {
 function show() {
   const shown = panels.filter((panel) => panel.grid);
   for (const panel of shown) panel.layOut(view);
-  const together = Math.min(...shown.map((panel) => panel.fit()));
-  for (const panel of shown) {
-    panel.scale = (view.sameScale ? together : panel.fit()) * (view.layout === "mpr" ? 1 : view.zoom);
-    panel.show(view, panel.scale);
-  }
+  const fits = shown.map((panel) => panel.fits());
+  const together = fits[0].map((_, tile) => Math.min(...fits.map((one) => one[tile])));
+  const zoom = view.layout === "mpr" ? 1 : view.zoom;
+  shown.forEach((panel, at) => panel.show(view, (view.sameScale ? together : fits[at]).map((fit) => fit * zoom)));
   sayControls();
   clearTimeout(addressLater);
   addressLater = setTimeout(sayAddress, SAY_ADDRESS_MS);
@@ -52,6 +51,7 @@ function sayControls() {
   const { width_hu: width, level_hu: level } = view.window;
   page.querySelector(".window-now").textContent = `${width} / ${String(level).replace("-", "−")} HU`;
   page.querySelector(".offset-now").textContent = `${signed(view.offset)} mm`;
+  page.querySelector('[data-view^="full"]').hidden = !panels.some((panel) => panel.webgl && panel.isReduced);
   for (const button of page.querySelectorAll("[data-view]")) {
     const [kind, value] = button.dataset.view.split(":");
     const pressed = { window: view.preset, plane: view.layout, scale: view.sameScale ? "same" : "own" }[kind];

@@ -138,8 +138,8 @@ export class Controls {
     const { right, down, downwards } = PLANES[tile.plane];
     return (event) => {
       const pan = { ...from.pan };
-      pan[right] -= (event.clientX - from.x) / panel.scale;
-      pan[down] -= ((event.clientY - from.y) / panel.scale) * downwards;
+      pan[right] -= (event.clientX - from.x) / tile.scale;
+      pan[down] -= ((event.clientY - from.y) / tile.scale) * downwards;
       this.view.set({ pan });
     };
   }
@@ -148,8 +148,8 @@ export class Controls {
   goTo(panel, tile) {
     const { right, down, downwards } = PLANES[tile.plane];
     const place = { ...panel.place(this.view) };
-    place[right] = panel.grid.centre(right) + tile.x / panel.scale;
-    place[down] = panel.grid.centre(down) + (tile.y / panel.scale) * downwards;
+    place[right] = panel.grid.centre(right) + tile.x / tile.scale;
+    place[down] = panel.grid.centre(down) + (tile.y / tile.scale) * downwards;
     const mm = Object.fromEntries(Object.entries(place).map(([axis, at]) => [axis, panel.grid.mm(axis, panel.grid.index(axis, at))]));
     if (panel.isHit) mm.up -= this.view.offset;
     this.view.set({ mm });

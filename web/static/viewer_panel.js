@@ -6,7 +6,8 @@ import { SliceFace } from "./viewer_slices.js";
 import { WebglFace } from "./viewer_webgl.js";
 
 const REST_MS = 180;
-const RULER_MM = 50;
+const RULERS_MM = [10, 20, 50, 100];
+const LEAST_RULER_PX = 56;
 const FIRST_EDGE = 96;
 
 export class Panel {
@@ -102,19 +103,20 @@ export class Panel {
     }));
   }
 
-  /** Pixels a millimetre at which all tiles fit. */
-  fit() {
-    return Math.min(...this.tiles.map((tile) => this.grid.fit(tile.plane, tile.width, tile.height)));
+  /** Pixels a millimetre at which each tile just holds this volume. */
+  fits() {
+    return this.tiles.map((tile) => this.grid.fit(tile.plane, tile.width, tile.height));
   }
 
-  show(view, scale) {
+  show(view, scales) {
     const { clientWidth: width, clientHeight: height } = this.stage;
     const mpr = view.layout === "mpr";
     const mm = this.snapped(view);
     const centre = Object.fromEntries(
       AXES.map((axis) => [axis, this.grid.centre(axis) + (mpr ? 0 : view.pan[axis])]),
     );
-    const tiles = this.tiles.map((tile) => ({ ...tile, scale }));
+    this.tiles = this.tiles.map((tile, at) => ({ ...tile, scale: scales[at] }));
+    const { tiles } = this;
     const shown = { tiles, mm, centre, window: view.window, windowText: view.windowText, width, height, mpr };
     clearTimeout(this.resting);
     if (this.webgl?.grid) {
@@ -129,13 +131,14 @@ export class Panel {
 
   sharpen(shown) {
     this.slices.show(shown).then(
-      (isShown) => isShown && this.stage.classList.add("sharp"),
+      (isShown) => isShown && (this.root.dataset.sharp = `${this.root.dataset.index}@${shown.windowText}`),
       () => this.say("A slice could not be fetched: reload the page.", true),
     );
   }
 
   label(view, mm, tiles) {
     const parts = tiles.flatMap((tile) => [...edgesOf(tile), rulerOf(tile)]);
+    if (tiles.length > 1) parts.unshift(...tiles.flatMap((tile) => crossOf(tile, this.grid, mm)));
     this.overlay.replaceChildren(...parts);
     const axis = PLANES[view.layout === "mpr" ? "axial" : view.layout].axis;
     const index = this.grid.index(axis, mm[axis]);
@@ -169,12 +172,27 @@ function edgesOf({ plane, left, top, width, height }) {
   });
 }
 
+/** Two thin lines where the other planes cut this one. */
+function crossOf({ plane, left, top, width, height, scale }, grid, mm) {
+  const { right, down, downwards } = PLANES[plane];
+  const x = left + width / 2 + (mm[right] - grid.centre(right)) * scale;
+  const y = top + height / 2 + (mm[down] - grid.centre(down)) * scale * downwards;
+  const line = (name, at) => {
+    const one = document.createElement("span");
+    one.className = `cross ${name}`;
+    for (const [side, px] of Object.entries(at)) one.style[side] = `${px}px`;
+    return one;
+  };
+  return [line("upright", { left: x, top, height }), line("level", { left, top: y, width })];
+}
+
 function rulerOf({ left, top, width, height, scale }) {
+  const mm = RULERS_MM.find((length) => length * scale >= LEAST_RULER_PX) ?? RULERS_MM.at(-1);
   const ruler = document.createElement("span");
   ruler.className = "ruler";
-  ruler.textContent = `${RULER_MM} mm`;
-  ruler.style.width = `${RULER_MM * scale}px`;
-  ruler.style.left = `${left + width - 14 - RULER_MM * scale}px`;
+  ruler.textContent = `${mm} mm`;
+  ruler.style.width = `${mm * scale}px`;
+  ruler.style.left = `${left + width - 14 - mm * scale}px`;
   ruler.style.top = `${top + height - 12}px`;
   return ruler;
 }

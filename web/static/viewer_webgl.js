@@ -72,7 +72,6 @@ export class WebglFace {
     const nv = this.niivue;
     this.calibrate(window);
     nv.scene.crosshairPos = nv.mm2frac(world(mm));
-    nv.opts.crosshairWidth = mpr ? 1 : 0;
     if (mpr) {
       nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
       nv.customLayout = tiles.map((tile) => this.tight(tile, width, height));
