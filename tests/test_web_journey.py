@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import APIRequestContext, Page
+from playwright.sync_api import APIRequestContext, Browser, Page
 
 from retrieval.cases import Case
 from retrieval.postgres_server import EmbeddedServer
@@ -58,7 +58,11 @@ class Hospital:
 
 
 @pytest.fixture(scope="module")
-def hospital(server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
+def hospital(
+    browser: Browser,  # asked for first: without one nothing is set up
+    server: EmbeddedServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Hospital]:
     """A folder indexed by the command, and a server with its worker."""
     folder, name = tmp_path_factory.mktemp("hospital"), f"journey_{os.getpid()}"
     with server.connect(autocommit=True) as connection:
@@ -144,9 +148,8 @@ def places(page: Page) -> list[float]:
 def test_three_hundred_slices_show_progress_and_others_search_meanwhile(
     page: Page, hospital: Hospital, tmp_path: Path
 ) -> None:
-    brought = write_scan(
-        tmp_path / "large.nii.gz", hospital.cases[0], louder_hu=2, spacing_mm=(1.0, 2.5, 2.5)
-    )
+    known = hospital.cases[0]
+    brought = write_scan(tmp_path / "large.nii.gz", known, louder_hu=2, spacing_mm=(1.0, 2.5, 2.5))
     page.add_init_script(REMEMBER_STEPS)
     page.goto(hospital.address)
     search(page.request, hospital)  # the encoder is loaded
@@ -160,7 +163,7 @@ def test_three_hundred_slices_show_progress_and_others_search_meanwhile(
     steps = said_by(page)
     assert len(seconds) >= 3, steps
     assert len(set(steps)) >= 5, steps
-    assert page.locator(".hit").first.get_attribute("data-study") == hospital.cases[0].study
+    assert page.locator(".hit").first.get_attribute("data-study") == known.study
     sys.stdout.write(f"{len(seconds)} searches meanwhile, slowest {max(seconds):.2f} s; steps: {steps}\n")
 
 
