@@ -4,6 +4,7 @@ CTSEARCH_HOME/uploads/ID/sent/…     as it came, until it is unpacked
 CTSEARCH_HOME/uploads/ID/files/…    what it holds of CTs: ID.nii.gz, or ID-00001.dcm and so on
 """
 
+import re
 import secrets
 import shutil
 import time
@@ -14,6 +15,7 @@ from encoders.errors import StorageError
 from retrieval.database_address import home
 
 _ID_BYTES = 16
+_OUR_NAME = re.compile(r"[0-9a-f]{32}-(\d{5,})(?:\.[a-z.]+[a-z])?")
 _LEAST_ROOM = 64 << 20  # is left on the disk, for the database beside
 
 
@@ -34,6 +36,11 @@ def uploads_home() -> Path:
 def upload_folder(upload_id: str) -> Path:
     """Return an upload's folder, whether it is there or not; the id is one that was in the table."""
     return uploads_home() / upload_id
+
+
+def as_sender_knows_it(sentence: str) -> str:
+    """Return a sentence about an upload without the names that the server gave its files."""
+    return _OUR_NAME.sub(lambda found: f"file {int(found[1])} of the upload", sentence)
 
 
 def new_upload() -> tuple[str, Path]:

@@ -23,6 +23,7 @@ from web.problems import ConflictError, NotFoundError
 from web.settings import WebSettings
 
 DATASET = "upload"  # in addresses: upload/ID
+_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,14 @@ def own_upload(engine: Engine, upload_id: str, caller: Caller) -> UploadView:
     if found is None or (found.actor != caller.name and not caller.may("admin")):
         raise NotFoundError("there is no such upload of yours: it was removed, has expired, or is another's")
     return found
+
+
+def own_uploads(engine: Engine, caller: Caller) -> list[UploadView]:
+    """Return the caller's newest uploads."""
+    where = "WHERE actor = :actor ORDER BY created_at DESC LIMIT :limit"
+    with database_errors(), engine.connect() as connection:
+        rows = connection.execute(text(f"{_SELECT} {where}"), {"actor": caller.name, "limit": _SHOWN}).all()
+    return [_view(row) for row in rows]
 
 
 def upload_of(connection: Connection, upload_id: str) -> UploadView | None:
