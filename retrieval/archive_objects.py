@@ -16,7 +16,7 @@ _QUEUE_TABLE = "procrastinate_jobs"
 DERIVED_TABLES = ("web_session",)
 """Rows that a backup leaves out: people sign in again."""
 
-UPLOAD_TABLES = ("upload", "upload_latent")
+UPLOAD_TABLES = ("upload", "upload_latent", "job")
 """Rows that mean nothing without the uploaded files."""
 
 
@@ -31,7 +31,10 @@ def foreign_tables(connection: Connection) -> list[str]:
 
 
 def queue_schemas(connection: Connection) -> list[str]:
-    """Return the schema in which the queue of jobs has its tables, if it is there."""
+    """Return the schema in which the queue of jobs has its tables, if it is there.
+
+    The queue is derived from the table `job`: it is dropped, never backed up, and made anew by a worker.
+    """
     found = connection.execute(
         text("SELECT schemaname FROM pg_tables WHERE tablename = :table AND schemaname <> 'public'"),
         {"table": _QUEUE_TABLE},

@@ -15,7 +15,6 @@ from retrieval.archive_objects import (
     DERIVED_TABLES,
     UPLOAD_TABLES,
     foreign_tables,
-    queue_schemas,
     row_counts,
 )
 from retrieval.atomic_file import written_atomically
@@ -43,7 +42,7 @@ def make_backup(
 ) -> BackupManifest:
     """Write a backup beside readers and writers; all of the file or none, for its owner's eyes only.
 
-    What is derived is left out: snapshots, previews, tokens, sessions, and the queue's own rows.
+    What is derived is left out: snapshots, previews, tokens, sessions, and the queue of jobs.
 
     Args:
         path: the file; one that is there already is replaced at the end.
@@ -118,12 +117,10 @@ def key_path() -> Path:
 
 def _arguments(connection: Connection, without: tuple[str, ...]) -> list[str]:
     snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
-    queues = queue_schemas(connection)
     arguments = [f"--snapshot={snapshot}", "--format=custom", "--compress=gzip:1", "--no-password"]
-    arguments += ["--no-owner", "--no-privileges", "--schema=public", *(f'--schema="{q}"' for q in queues)]
+    arguments += ["--no-owner", "--no-privileges", "--schema=public"]
     arguments += [f'--exclude-table=public."{name}"' for name in foreign_tables(connection)]
-    arguments += [f'--exclude-table-data=public."{name}"' for name in without]
-    return arguments + [f'--exclude-table-data="{queue}".*' for queue in queues]
+    return arguments + [f'--exclude-table-data=public."{name}"' for name in without]
 
 
 def _dumped(clients: Clients, arguments: list[str], progress: Progress) -> Iterator[bytes]:

@@ -27,7 +27,6 @@ from retrieval.sessions import one_state
 
 DERIVED_FOLDERS = ("snapshots", "tokens", "previews")
 _WAIT_FOR_OTHERS_S = 30
-_UNFINISHED = "the archive was restored from a backup while this waited or ran: start it again"
 _QUIET_TABLES = ("alembic_version", "audit_event")  # rows that are no archive yet
 
 
@@ -202,13 +201,6 @@ def _refuse_full(counts: dict[str, int]) -> None:
 def _afterwards(backup: Backup, actor: str) -> list[str]:
     manifest = backup.manifest
     said: list[Any] = [f'ANALYZE public."{table}"' for table in manifest.rows]
-    if "job" in manifest.rows:
-        said.append(
-            sql.SQL(
-                "UPDATE public.job SET state = 'failed', error = {}, finished_at = now() "
-                "WHERE state IN ('queued', 'running')"
-            ).format(_UNFINISHED)
-        )
     said.append(
         sql.SQL(
             "INSERT INTO public.audit_event (actor, action, subject, detail) "
