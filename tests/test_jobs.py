@@ -5,10 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import psycopg
@@ -18,12 +19,13 @@ from sqlalchemy import Engine, text
 
 from retrieval import migrate
 from retrieval.database_address import home
-from tests.command import Command, finish, start
+from tests.command import Command
+from tests.forked_workers import Workers
 from tests.synthetic_ct import as_xyz, chest_hu, dicom_slices, write_nifti
 from tests.web_accounts import program
 from tests.web_app import client_of
 from tests.web_jobs import bring, dicom_bytes, do_jobs, nifti_bytes, phantom_collection
-from web.jobs.job_rows import MOST_ATTEMPTS, claim_job
+from web.jobs.job_rows import MOST_ATTEMPTS, JobGoneError, claim_job, finish_job
 from web.jobs.orders import order_encoding
 from web.jobs.queue import make_queue
 
@@ -49,17 +51,21 @@ def until(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def paused_in_mid_job(client: TestClient, number: int) -> Iterator[subprocess.Popen[str]]:
-    """A real worker, stopped by SIGSTOP while it does a job."""
-    worker = start("worker")
-    try:
-        until(lambda: job_of(client, number)["state"] == "running" or worker.poll() is not None)
-        os.kill(worker.pid, signal.SIGSTOP)
-        yield worker
-    finally:
-        worker.kill()
-        worker.communicate()
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    """Starts real worker processes."""
+    opened = Workers()
+    yield opened
+    opened.close()
+
+
+def start_and_pause_in_mid_job(workers: Workers, client: TestClient, number: int) -> int:
+    """Start a worker, and stop it by SIGSTOP while it does a job."""
+    pid = workers.start()
+    until(lambda: job_of(client, number)["state"] == "running")
+    os.kill(pid, signal.SIGSTOP)
+    assert job_of(client, number)["state"] == "running"
+    return pid
 
 
 def large_series() -> dict[str, bytes]:
@@ -68,26 +74,25 @@ def large_series() -> dict[str, bytes]:
 
 
 def test_a_job_whose_worker_is_killed_is_taken_up_again_and_done_once(
-    engine: Engine, client: TestClient
+    engine: Engine, client: TestClient, workers: Workers
 ) -> None:
     brought = bring(client, large_series()).json()
-    with paused_in_mid_job(client, brought["job"]) as worker:
-        assert job_of(client, brought["job"])["state"] == "running"
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.wait()
-        second = start("worker")
-        try:
-            until(lambda: job_of(client, brought["job"])["state"] == "finished")
-        finally:
-            second.terminate()
-            ended = finish(second)
+    first = start_and_pause_in_mid_job(workers, client, brought["job"])
+    assert workers.end(first, signal.SIGKILL) == -signal.SIGKILL
+    second = workers.start()
+    until(lambda: job_of(client, brought["job"])["state"] == "finished")
+    until(lambda: queued(engine) == 0)
+    assert workers.end(second) == 0
     job = job_of(client, brought["job"])
-    assert (job["attempts"], job["error"], ended.code) == (2, None, 0)
+    assert (job["attempts"], job["error"]) == (2, None)
     with engine.connect() as connection:
         assert connection.execute(text(LATENTS)).scalar() == 1
-        assert (
-            connection.execute(text("SELECT count(*) FROM ctsearch_queue.procrastinate_jobs")).scalar() == 0
-        )
+
+
+def queued(engine: Engine) -> int:
+    """How many jobs the library's own table holds."""
+    with engine.connect() as connection:
+        return connection.execute(text("SELECT count(*) FROM ctsearch_queue.procrastinate_jobs")).scalar()
 
 
 def test_a_worker_that_comes_back_after_it_was_given_up_stores_nothing(
@@ -97,8 +102,6 @@ def test_a_worker_that_comes_back_after_it_was_given_up_stores_nothing(
     first = claim_job(engine, brought["job"])
     second = claim_job(engine, brought["job"])
     assert (first.attempt, second.attempt) == (1, 2)
-    from web.jobs.job_rows import JobGoneError, finish_job
-
     with pytest.raises(JobGoneError), engine.begin() as connection:
         finish_job(connection, first, {})
     assert job_of(client, brought["job"])["state"] == "running"
@@ -118,32 +121,14 @@ def test_a_job_that_takes_its_worker_down_each_time_fails_in_the_end(
     assert job_of(client, brought["job"])["state"] == "finished"
 
 
-def test_a_worker_that_is_asked_to_end_ends_and_the_job_waits_for_the_next(
-    engine: Engine, client: TestClient
-) -> None:
-    worker = start("worker")
-    worker_of_nobody = start("worker", "--once")
-    assert finish(worker_of_nobody).code == 0
-    worker.send_signal(signal.SIGTERM)
-    assert finish(worker).code == 0
-
-
 def test_the_worker_of_a_server_ends_with_it(database: str) -> None:
-    reading, writing = os.pipe()
+    command = "from cli.main import main; main()"
     worker = subprocess.Popen(
-        [*start_command(), "worker", "--ends-with-stdin"], stdin=reading, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", command, "worker", "--ends-with-stdin"], stdin=subprocess.PIPE
     )
-    os.close(reading)
     until(lambda: queue_is_made(database))
-    os.close(writing)
+    worker.stdin.close()
     assert worker.wait(60) == 0
-    worker.stderr.close()
-
-
-def start_command() -> list[str]:
-    import sys
-
-    return [sys.executable, "-c", "from cli.main import main; main()"]
 
 
 def queue_is_made(database: str) -> bool:
@@ -192,31 +177,36 @@ def test_a_job_that_waits_may_be_cancelled_and_retried(client: TestClient) -> No
     assert client.post(f"/api/v1/jobs/{number}/retry").status_code == 404
 
 
-def test_a_job_that_runs_may_be_cancelled_and_stores_nothing(engine: Engine, client: TestClient) -> None:
+def test_a_job_that_runs_may_be_cancelled_and_stores_nothing(
+    engine: Engine, client: TestClient, workers: Workers
+) -> None:
     brought = bring(client, large_series()).json()
-    with paused_in_mid_job(client, brought["job"]) as worker:
-        client.post(f"/api/v1/jobs/{brought['job']}/cancel")
-        other = bring(client, nifti_bytes()).json()
-        os.kill(worker.pid, signal.SIGCONT)
-        until(lambda: job_of(client, other["job"])["state"] == "finished")
+    worker = start_and_pause_in_mid_job(workers, client, brought["job"])
+    client.post(f"/api/v1/jobs/{brought['job']}/cancel")
+    other = bring(client, nifti_bytes()).json()
+    os.kill(worker, signal.SIGCONT)
+    until(lambda: job_of(client, other["job"])["state"] == "finished")
+    assert workers.end(worker) == 0
     assert job_of(client, brought["job"])["state"] == "cancelled"
     with engine.connect() as connection:
         assert connection.execute(text(LATENTS)).scalar() == 1
 
 
-def test_progress_is_told_throughout_an_upload_of_three_hundred_slices(client: TestClient) -> None:
+def test_progress_is_told_throughout_an_upload_of_three_hundred_slices(
+    client: TestClient, workers: Workers
+) -> None:
     brought = bring(client, large_series()).json()
-    worker = start("worker", "--once")
+    worker = workers.start("--once")
     told, moments = [], [time.monotonic()]
     with client.stream("GET", f"/api/v1/jobs/{brought['job']}/events") as stream:
         for line in stream.iter_lines():
             if line.startswith("data:"):
                 told.append(json.loads(line.removeprefix("data:")))
                 moments.append(time.monotonic())
-    assert finish(worker).code == 0
+    assert workers.wait(worker) == 0
     assert told[-1]["state"] == "finished"
     assert {document["state"] for document in told} == {"queued", "running", "finished"}
-    silences = [after - before for before, after in zip(moments, moments[1:], strict=False)]
+    silences = [after - before for before, after in pairwise(moments)]
     assert max(silences) < 5.0
     shares = [document["progress"]["share"] for document in told]
     assert shares == sorted(shares)
@@ -240,17 +230,14 @@ def test_the_queue_stays_out_of_the_archives_schema(
 
 
 def test_a_queue_of_another_version_is_made_anew_and_no_job_is_lost(
-    engine: Engine, client: TestClient
+    engine: Engine, client: TestClient, workers: Workers
 ) -> None:
     number = bring(client, nifti_bytes()).json()["job"]
     with engine.begin() as connection:
         connection.execute(text("COMMENT ON SCHEMA ctsearch_queue IS 'procrastinate 1.0'"))
-    worker = start("worker")
-    try:
-        until(lambda: job_of(client, number)["state"] == "finished")
-    finally:
-        worker.terminate()
-        worker.communicate()
+    worker = workers.start()
+    until(lambda: job_of(client, number)["state"] == "finished")
+    assert workers.end(worker) == 0
 
 
 def test_the_worker_serves_the_embedded_database_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
