@@ -334,6 +334,11 @@ class AuditEvent(Base):
     """Who did what to which case; kept when the case is removed."""
 
     __tablename__ = "audit_event"
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "subject"),
+        Index("ix_audit_event_cases", text("(detail -> 'cases')"), postgresql_using="gin"),
+    )
 
     id: Mapped[Id]
     at: Mapped[Now]

@@ -71,7 +71,7 @@ def test_a_filter_that_does_not_exist_is_refused_in_a_sentence(client: TestClien
 )
 def test_a_case_of_any_name_is_shown_and_reached(phantoms: Engine, name: str) -> None:
     report = Report(name="r", findings=f"Zebrafish sign is seen. {HOSTILE}", impression="Zebrafish sign.")
-    case = Case(dataset="odd/ <em>", patient=name, study=name, volumes=(), reports=(report,))
+    case = Case(dataset="odd <em>", patient=name, study=name, volumes=(), reports=(report,))
     Store(phantoms).save_cases([case])
     page = client_of(phantoms).get("/", params={"text": "zebrafish sign", "collection": COLLECTION})
     assert page.status_code == 200

@@ -21,6 +21,7 @@ import web.api.search
 import web.api.uploads
 import web.api.volumes
 import web.pages.accounts
+import web.pages.audit
 import web.pages.case
 import web.pages.compare
 import web.pages.jobs
@@ -60,6 +61,7 @@ _PAGES = (
     web.pages.map,
     web.pages.jobs,
     web.pages.accounts,
+    web.pages.audit,
 )
 
 

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 import uvicorn
+from fastapi import FastAPI
 from sqlalchemy import Engine
 
 from encoders.errors import ConfigError
 from web.access.accounts import Accounts
 from web.app import create_app
 from web.settings import EVERYWHERE, WebSettings
+from web.warming import warm_up
 from web.worker_process import COMMAND, WorkerProcess
 
 _CONNECTIONS = 20  # of the archive's pool; as many more where they are all taken
@@ -67,12 +69,14 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
             port=listener.getsockname()[1],
             start_token=None if asked.demands_accounts else secrets.token_urlsafe(32),
         )
-        server = uvicorn.Server(_configured(asked, settings, engine))
+        app = create_app(settings, engine)
+        server = uvicorn.Server(_configured(asked, settings, app))
         for sentence in _opening_words(settings, engine):
             announce(sentence)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the worker would outlive the server
         if asked.worker:
             stack.enter_context(WorkerProcess((*COMMAND, "--device", settings.device)))
+        warm_up(app.state.desk)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
 
@@ -127,9 +131,9 @@ def _check_accounts(asked: Serving, engine: Engine) -> None:
         )
 
 
-def _configured(asked: Serving, settings: WebSettings, engine: Engine) -> uvicorn.Config:
+def _configured(asked: Serving, settings: WebSettings, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings, engine),
+        app,
         log_level="warning",
         access_log=False,  # addresses hold questions and names of cases; who saw what is in the audit
         server_header=False,

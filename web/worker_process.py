@@ -15,10 +15,15 @@ _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _ENDS_WITHIN_S = 20.0
 
 
+def worker_command(device: str) -> tuple[str, ...]:
+    """Return the command of a worker that ends with this process."""
+    return (sys.executable, "-m", "cli.main", "worker", "--device", device, "--ends-with-stdin")
+
+
 class WorkerProcess:
     """Keeps one process running; a context manager."""
 
-    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
         self._ending = threading.Event()
         self._running: subprocess.Popen[bytes] | None = None

@@ -40,9 +40,16 @@ def upgrade() -> None:
     _accounts()
     _uploads()
     _work()
+    op.create_index(op.f("ix_audit_event_at"), "audit_event", ["at"])
+    op.create_index(op.f("ix_audit_event_subject"), "audit_event", ["subject"])
+    op.create_index(
+        "ix_audit_event_cases", "audit_event", [sa.text("(detail -> 'cases')")], postgresql_using="gin"
+    )
 
 
 def downgrade() -> None:
+    for index in ("ix_audit_event_cases", "ix_audit_event_subject", "ix_audit_event_at"):
+        op.drop_index(index, "audit_event")
     op.execute("DROP SCHEMA IF EXISTS ctsearch_queue CASCADE")  # made where the web starts
     for table in TABLES:
         op.drop_table(table)

@@ -28,7 +28,12 @@ PUBLIC = frozenset(
         "/sign-in/back",
         "/api/v1/health/live",
         "/api/v1/health/ready",
+        "/static/accounts.css",
         "/static/ctsearch.css",
+        "/static/icon.svg",
+        "/static/page.js",
+        "/static/theme.js",
+        "/static/vendor/htmx/htmx.min.js",
     }
 )
 """What answers without a session: signing in, the files of that page, and health."""

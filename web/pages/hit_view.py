@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from encoders.negation import is_denial
 from retrieval.answers import Answer
 from retrieval.hits import Hit
 
@@ -32,7 +33,7 @@ class HitView:
     against: bool  # the report says the contrary of the question
     places: tuple[str, ...]  # in each ranking
     facts: tuple[str, ...]  # acquisition, in the order it is read
-    sentences: tuple[str, ...]  # of the report that match
+    sentences: tuple[tuple[str, bool], ...]  # of the report that match; True: it denies what it speaks of
     impression: tuple[Piece, ...]
     findings: tuple[Piece, ...]
     compare: str | None  # the address where it lies beside the question; None without voxels
@@ -65,13 +66,13 @@ def _view(hit: Hit, question: str | None) -> HitView:
     return HitView(
         hit=hit,
         dataset=str(hit.metadata["dataset"]),
-        score=f"{hit.score:.2f}",
+        score=f"{hit.score:.2f}".replace("-0.00", "0.00"),
         height=min(1.0, max(0.0, hit.score)),
         meaning=_meaning(hit, against=against),
         against=against,
         places=_places(hit),
         facts=facts(hit.metadata),
-        sentences=hit.matched_sentences,
+        sentences=tuple((said, is_denial(said)) for said in hit.matched_sentences),
         impression=marked(hit.impression, hit.matched_sentences),
         findings=marked(hit.findings, hit.matched_sentences),
         compare=_compare(hit, question),
@@ -86,7 +87,7 @@ def _meaning(hit: Hit, *, against: bool) -> str:
         return "its report says so" if hit.legs["text"] else "its report is silent; by likeness alone"
     if len(hit.legs) > 1:
         return "place in the rankings together"
-    return "cosine of the two latents; 1 is the same"
+    return "likeness of the scans"
 
 
 def _places(hit: Hit) -> tuple[str, ...]:

@@ -37,6 +37,19 @@ document.addEventListener("submit", (event) => {
   if (event.target.id === "asking") byId("text").blur();
 });
 
+// A report is asked by a form of its own, which takes the filters along.
+document.addEventListener("htmx:configRequest", (event) => {
+  if (event.detail.elt.id !== "report-form") return;
+  const set = [...new FormData(byId("asking"))].filter(([name, value]) => value && name !== "text");
+  event.detail.formData.set("filters", new URLSearchParams(set).toString());
+});
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const words = byId("text").value.trim();
+  if (event.detail.elt.id !== "asking" || words || !document.querySelector("#results[data-report]")) return;
+  event.preventDefault();
+  byId("report-form").requestSubmit();
+});
+
 // A refusal is shown where the hits would be.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.target.id === "results") event.detail.shouldSwap = true;
