@@ -280,7 +280,7 @@ def test_an_indexer_indexes_a_folder_and_its_failures_are_listed_and_retried(
     do_jobs()
     job = job_of(client, asked.json()["id"])
     assert (job["state"], job["result"]["indexed"], job["result"]["failed"]) == ("finished", 2, 1)
-    assert [failure["item"] for failure in job["failures"]] == ["broken"]
+    assert [Path(failure["item"]).name for failure in job["failures"]] == ["broken.nii.gz"]
     assert "NIfTI" in job["failures"][0]["error"]
     write_nifti(folder / "broken.nii.gz", as_xyz(chest_hu(noise=9.0)))
     assert client.post(f"/api/v1/jobs/{job['id']}/retry").json()["state"] == "queued"

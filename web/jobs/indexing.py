@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 from encoders.errors import InputError
 from retrieval.archive import index_archive
 from retrieval.index_summary import IndexRequest
+from retrieval.kept_uploads import FILES
 from retrieval.postgres_errors import database_errors
 from web.jobs.job_rows import Claim, finish_job
 from web.jobs.report import Report
@@ -68,4 +69,4 @@ def _unpacked(engine: Engine, upload_id: str, settings: WebSettings, report: Rep
         raise InputError("the upload holds no CT: send another")
     with database_errors(), engine.begin() as connection:
         connection.execute(text("UPDATE upload SET indexed_at = now() WHERE id = :id"), {"id": upload_id})
-    return folder / "files"
+    return folder / FILES

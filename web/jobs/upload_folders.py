@@ -13,6 +13,7 @@ from pathlib import Path
 
 from encoders.errors import StorageError
 from retrieval.database_address import home
+from retrieval.kept_uploads import uploads_folder
 
 _ID_BYTES = 16
 _OUR_NAME = re.compile(r"[0-9a-f]{32}-(\d{5,})(?:\.[a-z.]+[a-z])?")
@@ -25,7 +26,8 @@ def uploads_home() -> Path:
     Raises:
         StorageError: it cannot be made.
     """
-    folder = home() / "uploads"
+    home()  # it may be missing too
+    folder = uploads_folder()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

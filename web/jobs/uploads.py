@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection, Row
 
 from encoders.errors import InputError
 from retrieval.cases import VolumeFile
+from retrieval.kept_uploads import FILES
 from retrieval.postgres_errors import database_errors
 from web.access.caller import Caller
 from web.jobs.file_kinds import kind_of
@@ -103,7 +104,7 @@ def volume_of_upload(upload: UploadView) -> VolumeFile:
     """
     if upload.volume is None:
         raise ConflictError("the upload has not been read yet: wait for its job")
-    folder = upload_folder(upload.id) / "files"
+    folder = upload_folder(upload.id) / FILES
     paths = tuple(folder / name for name in upload.volume["files"])
     kind = upload.volume["kind"]
     return VolumeFile(kind=kind, uri=str(folder if kind == "dicom" else paths[0]), paths=paths)
