@@ -12,7 +12,9 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import StorageError
 from retrieval.database_address import home_path
+from retrieval.kept_views import forget_views
 from retrieval.sources import SERIES_MARK, volume_sources
+from retrieval.voxel_sources import content_of
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
@@ -81,7 +83,10 @@ def forget_uploads(connection: Connection, found: UploadedVolumes) -> None:
         raise StorageError(
             f"an upload in {uploads_folder()} cannot be deleted ({error.strerror}): delete it yourself"
         ) from error
-    connection.execute(text("DELETE FROM upload WHERE id = ANY(:ids)"), {"ids": gone})
+    deleted = connection.execute(
+        text("DELETE FROM upload WHERE id = ANY(:ids) RETURNING sha256"), {"ids": gone}
+    )
+    forget_views(content_of(bytes(sha256)) for sha256 in deleted.scalars().all())
 
 
 def _of_series(folder: Path, uid: str) -> Iterable[Path]:
