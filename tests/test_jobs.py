@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
@@ -19,6 +20,7 @@ from sqlalchemy import Engine, text
 
 from retrieval import migrate
 from retrieval.database_address import home
+from retrieval.loaded_encoders import LoadedEncoders
 from tests.command import Command
 from tests.forked_workers import Workers
 from tests.synthetic_ct import as_xyz, chest_hu, dicom_slices, write_nifti
@@ -27,7 +29,9 @@ from tests.web_app import client_of
 from tests.web_jobs import bring, dicom_bytes, do_jobs, nifti_bytes, phantom_collection
 from web.jobs.job_rows import MOST_ATTEMPTS, JobGoneError, claim_job, finish_job
 from web.jobs.orders import order_encoding
-from web.jobs.queue import make_queue
+from web.jobs.queue import PutBackError, make_queue
+from web.jobs.work import Bench
+from web.settings import WebSettings
 
 LATENTS = "SELECT count(*) FROM upload_latent"
 
@@ -119,6 +123,29 @@ def test_a_job_that_takes_its_worker_down_each_time_fails_in_the_end(
     client.post(f"/api/v1/jobs/{brought['job']}/retry")
     do_jobs()
     assert job_of(client, brought["job"])["state"] == "finished"
+
+
+def test_a_job_of_a_worker_that_is_to_stop_waits_for_the_next_and_counts_no_attempt(
+    engine: Engine, client: TestClient
+) -> None:
+    number = bring(client, nifti_bytes()).json()["job"]
+    bench = Bench(engine=engine, encoders=LoadedEncoders("cpu"), settings=WebSettings())
+    with pytest.raises(PutBackError):
+        bench.perform(number, lambda: True)
+    assert (job_of(client, number)["state"], job_of(client, number)["attempts"]) == ("queued", 0)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "..", "x" * 5000])
+def test_names_that_no_database_takes_are_refused_in_one_sentence(client: TestClient, name: str) -> None:
+    sent = [{"upload": name}, {"folder": name}, {"upload": name, "folder": name}]
+    for body in sent:
+        answer = client.post(
+            "/api/v1/jobs", content=json.dumps(body), headers={"Content-Type": "application/json"}
+        )
+        assert answer.status_code in (403, 404, 422), answer.text
+    if name.isascii():
+        assert client.get(f"/api/v1/uploads/{quote(name, safe='')}").status_code == 404
+    assert bring(client, nifti_bytes(), collection=name.replace("\ud800", "")).status_code in (201, 404, 422)
 
 
 def test_the_worker_of_a_server_ends_with_it(database: str) -> None:

@@ -17,7 +17,7 @@ from web.problems import ConflictError
 
 router = APIRouter(tags=["uploads"])
 
-_FORM_BYTES = 1 << 20  # what boundaries and headers of a form may take beside its files
+_FORM_BYTES = 4 << 20  # what boundaries and headers of a form may take beside its files
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,

@@ -15,6 +15,7 @@ from encoders.errors import InputError
 from retrieval.cases import VolumeFile
 from retrieval.kept_uploads import FILES
 from retrieval.postgres_errors import database_errors
+from retrieval.records import storable
 from web.access.caller import Caller
 from web.jobs.file_kinds import kind_of
 from web.jobs.receiving import Received, ReceivedFile
@@ -83,7 +84,7 @@ def own_uploads(engine: Engine, caller: Caller) -> list[UploadView]:
 
 def upload_of(connection: Connection, upload_id: str) -> UploadView | None:
     """Return an upload, or None."""
-    row = connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": upload_id}).one_or_none()
+    row = connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": storable(upload_id)}).one_or_none()
     return None if row is None else _view(row)
 
 
