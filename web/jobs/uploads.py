@@ -93,7 +93,7 @@ def latent_of_upload(connection: Connection, upload_id: str, collection_id: int)
     row = connection.execute(_LATENT, {"upload": upload_id, "collection": collection_id}).one_or_none()
     if row is None:
         return None
-    latent = np.asarray(row.latent, np.float32)
+    latent: npt.NDArray[np.float32] = row.latent.to_numpy().astype(np.float32)
     return UploadedLatent(latent=latent, content=bytes(row.content), warnings=tuple(row.warnings))
 
 
