@@ -117,11 +117,11 @@ def test_a_zip_under_another_name_inside_a_zip_is_refused_by_the_worker(
     assert (job["state"], "another archive" in job["error"]) == ("failed", True)
 
 
-def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(client: TestClient) -> None:
+def test_a_zip_bomb_is_refused_by_what_it_says_of_itself(engine: Engine, client: TestClient) -> None:
     answer = bring(client, {"bomb.zip": zip_bytes({"IM0001": bytes(100 << 20)})})
     assert answer.status_code == 413
     assert "200 times" in answer.json()["error"]
-    small = client_of(client.app.state.desk.engine, largest_unpacked_bytes=1 << 20)
+    small = client_of(engine, largest_unpacked_bytes=1 << 20)
     answer = bring(small, {"big.zip": zip_bytes({"IM0001": np.random.default_rng(0).bytes(2 << 20)})})
     assert answer.status_code == 413
     assert uploads() == set()
@@ -300,8 +300,8 @@ def test_a_full_disk_is_one_sentence_and_nothing_half_stays(client: TestClient) 
     assert uploads() == set()
 
 
-def test_an_upload_that_the_disk_has_no_room_for_is_refused_before_it_is_read(client: TestClient) -> None:
-    generous = client_of(client.app.state.desk.engine, largest_upload_bytes=1 << 60)
+def test_an_upload_that_the_disk_has_no_room_for_is_refused_before_it_is_read(engine: Engine) -> None:
+    generous = client_of(engine, largest_upload_bytes=1 << 60)
     answer = generous.post(
         "/api/v1/uploads",
         content=iter([b"--cut"]),

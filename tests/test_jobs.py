@@ -43,7 +43,7 @@ def client(engine: Engine) -> TestClient:
     return client_of(engine)
 
 
-def job_of(client: TestClient, number: int) -> dict:
+def job_of(client: TestClient, number: int):
     return client.get(f"/api/v1/jobs/{number}").json()
 
 
@@ -93,7 +93,7 @@ def test_a_job_whose_worker_is_killed_is_taken_up_again_and_done_once(
         assert connection.execute(text(LATENTS)).scalar() == 1
 
 
-def queued(engine: Engine) -> int:
+def queued(engine: Engine):
     """How many jobs the library's own table holds."""
     with engine.connect() as connection:
         return connection.execute(text("SELECT count(*) FROM ctsearch_queue.procrastinate_jobs")).scalar()

@@ -52,7 +52,7 @@ def dicom_bytes(slices: list[Dataset] | None = None) -> dict[str, bytes]:
     return files
 
 
-def zip_bytes(files: Mapping[str | zipfile.ZipInfo, bytes]) -> bytes:
+def zip_bytes(files: Mapping[Any, bytes]) -> bytes:
     """A zip of files."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
