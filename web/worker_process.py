@@ -50,6 +50,11 @@ class WorkerProcess:
         """Of the process that runs now."""
         return None if self._running is None else self._running.pid
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is started again when it dies."""
+        return self._watch.is_alive()
+
     def _start(self) -> float:
         # Its end of the pipe tells it when this process is gone, however that ended.
         self._running = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - our own command
