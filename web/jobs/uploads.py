@@ -13,7 +13,9 @@ from sqlalchemy.engine import Connection, Row
 
 from encoders.errors import InputError
 from retrieval.cases import VolumeFile
+from retrieval.kept_views import forget_views
 from retrieval.postgres_errors import database_errors
+from retrieval.voxel_sources import content_of
 from web.access.caller import Caller
 from web.jobs.file_kinds import kind_of
 from web.jobs.receiving import Received, ReceivedFile
@@ -147,14 +149,18 @@ def keep_upload(engine: Engine, upload_id: str, actor: str, files: Sequence[Rece
 
 
 def remove_upload(engine: Engine, upload_id: str) -> None:
-    """Delete an upload: its bytes, its latents, its jobs.
+    """Delete an upload: its bytes, its latents, its jobs, what is kept of it to be looked at.
 
     Raises:
         StorageError: the bytes cannot be deleted; the rows are kept until they can.
     """
     delete_folder(upload_folder(upload_id))
     with database_errors(), engine.begin() as connection:
-        connection.execute(text("DELETE FROM upload WHERE id = :id"), {"id": upload_id})
+        gone = connection.execute(
+            text("DELETE FROM upload WHERE id = :id RETURNING sha256"), {"id": upload_id}
+        ).scalars()
+        contents = [content_of(bytes(sha256)) for sha256 in gone]
+    forget_views(contents)
 
 
 def name_of(files: Sequence[ReceivedFile]) -> str:
