@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "cli.main", "worker", "--ends-with-stdin")
 WRONG_INPUT = 2  # as the command line ends when its options or settings are wrong: once more helps nobody
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _ENDS_WITHIN_S = 20.0
