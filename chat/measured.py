@@ -9,8 +9,8 @@ from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
 from chat.reported import location, unsaid
 from chat.sentence_reading import read_sentence
-from chat.sequels import told_of
 from chat.topics import Topic
+from chat.verdicts import told_of
 
 _IN_WORDS = re.compile(
     r"\b(?:milli|centi)met\w+|\bsmall\b|\blarge\b|\btiny\b|\bminimal\b|\bgiant\b", re.IGNORECASE

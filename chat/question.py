@@ -32,8 +32,10 @@ _OPENING = re.compile(
 _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
+_CHANGE = next(pattern for kind, pattern in KINDS if kind == "change")
 _YES_NO = next(pattern for kind, pattern in KINDS if kind == "presence")
 _ADVISED = re.compile(r"\b(?:need\w*|recommend\w*|requir\w*|advis\w*|suggest\w*|necessary)\b")
+_ASKS_WHEN = re.compile(r"\b(?:how (?:many|much|long|soon)|when|interval|days?|time|between)\b")
 _ASKS_WHICH = re.compile(r"\b(?:what|which|where|who|whose|why|how|when|describe|explain|tell)\b")
 _ASKS_HOW_LARGE = re.compile(r"\b(?:how|mm|cm|what|than|or)\b")
 _A_SCAN = re.compile(r"(?<=\bthis )volume\b(?! loss)|(?<=\bct )volume\b")
@@ -100,13 +102,19 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
 
 
 def _kind(words: str) -> Kind | None:
-    advised = _ADVISED.search(words)
+    not_of_time = bool(_ADVISED.search(words)) or _asks_what_changed(words)
     kind = next(
-        (kind for kind, pattern in KINDS if pattern.search(words) and not (kind == "days" and advised)), None
+        (kind for kind, pattern in KINDS if pattern.search(words) and not (kind == "days" and not_of_time)),
+        None,
     )
     if kind in ("size", "location") and _YES_NO.match(words) and not _ASKS_HOW_LARGE.search(words):
         return "presence"  # "is the heart size normal?", "is it located in the upper lobe?"
     return kind
+
+
+def _asks_what_changed(words: str) -> bool:
+    """Whether "at follow-up" only says since when: "did it regress at follow-up?"."""
+    return bool(_CHANGE.search(words)) and not _ASKS_WHEN.search(words)
 
 
 def _completed(part: Part, earlier: Part | None) -> Part:

@@ -36,8 +36,9 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             "days",
             r"\bfollow(?:ed)?[- ]?ups?\b(?! (?:of|for|due|with|breast|ca))|\bhow (?:many|much) (?:days?"
             r"|weeks?|months?|years?|time)\b|\bhow long (?:after|between|before|until|later|apart|did|was"
-            r"|were|is)\b|\b(?:days?|time|interval) between\b|\bwhen (?:was|were|did|is)\b.*\b(?:scan"
-            r"|study|studied|exam\w*|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
+            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) between\b"
+            r"|\bwhen (?:was|were|did|is)\b.*\b(?:scan|study|studied|exam\w*"
+            r"|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
             r"|which) day\b|\b(?:later|earlier|another|further|next|second) (?:study"
             r"|scan|exam\w*|ct)\b|\bdays? (?:apart|later)\b",
         ),
@@ -54,7 +55,8 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             rf"\b(?:which|who|whose|what|in which)\b.{{0,60}}\b{_MOST}\b|\b(?:oldest|youngest) (?:patient"
             rf"|case)\b|\b(?:which|whose)\b.*\b(?:has|had|shows?|is|was|have)\b.*\b{_MOST}\b"
             r"|\bis\b.*\b(?:larger|bigger|wider|thicker|smaller)\b.* than\b(?! (?:before|previous|earlier"
-            r"|prior|last|in the (?:previous|prior|last|earlier)|at the last))",
+            r"|prior|last|in the (?:previous|prior|last|earlier)|at the last))"
+            r"|\b(?:is|are|was|were)\b.*\b(?:larger|bigger|wider|thicker|longer|smaller)\b.*\bin\b.*\bor\b",
         ),
         (
             "common",
@@ -84,14 +86,16 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\b(?:is|are|was|were)\b.*\bnew\s*$"
             r"|\b(?:get|gets|got|getting|become|became|gone)\b.*\b(?:larger|bigger|smaller|better|worse"
             r"|wider|thicker)\b|\bthan (?:before|previously|earlier|in the (?:previous|prior|last"
-            r"|earlier))\b|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\bhas\b.*\b(?:in"
-            r"|de)creased\b",
+            r"|earlier))\b|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\b(?:has|have|had)\b.*"
+            r"\b(?:in|de)creased\b(?=\W*$|,| (?:in|since|and|or|over|from|at|by|on|after)\b)"
+            r"|\bdid\b.*\b(?:in|de)crease\b",
         ),
         (
             "size",
             r"\bhow (?:large|big|small|thick|wide|long|tall|deep|extensive)\b|\b(?:size|diameter"
-            r"|dimension|thickness|width|length|extent|calib(?:er|re)|measurement)s?\b|\bmeasur(?:e|es|ed"
-            r"|ing)\b|\bhow (?:many|much) (?:mm|cm|millimet\w+|centimet\w+)\b|\b(?:mm|cm)\b",
+            r"|dimension|thickness|width|length|extent|calib(?:er|re)|measurement)s?\b"
+            r"|\b(?:short|long)(?:est)?[- ]ax[ie]s\b|\bmeasur(?:e|es|ed|ing)\b"
+            r"|\bhow (?:many|much) (?:mm|cm|millimet\w+|centimet\w+)\b|\b(?:mm|cm)\b",
         ),
         (
             "location",
@@ -156,7 +160,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
         r"\b(?:stable|unchanged|chang\w+|progress\w*|regress\w*|grow\w*|grew|shr[aiu]nk\w*|newly|new"
         r"|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution|previous|prior|earlier|last|exam\w*|over time"
         r"|increas\w+|decreas\w+|get|gets|got|getting|become|became|gone|larger|bigger|smaller|better"
-        r"|worse|wider|thicker|since|compar\w+|something|anything|time|size|how|develop\w*|than|before"
+        r"|worse|wider|thicker|since|compar\w+|follow\w*|ups?|something|anything|time|size|how|develop\w*|than|before"
         r"|previously)\b"
     ),
     "days": re.compile(

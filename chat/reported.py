@@ -6,12 +6,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
-from chat.question_words import CHANGED, PLACES, QUANTITY, SEVERITY, SIDES, SINCE_BEFORE
+from chat.question_words import (
+    CHANGED,
+    ONLY_NEW,
+    ONLY_STABLE,
+    PLACES,
+    QUANTITY,
+    SEVERITY,
+    SIDES,
+    SINCE_BEFORE,
+)
 from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
-from chat.sequels import told_of
 from chat.tallied import which
 from chat.topics import Topic
-from chat.verdicts import Status, fits, is_one_of_the_18, mentions, traces_of, verdict
+from chat.verdicts import Status, fits, is_one_of_the_18, mentions, told_of, traces_of, verdict
 from encoders.reports import EMPTY_SECTION
 
 _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
@@ -35,6 +43,11 @@ _KINDS_OF_PLACE: tuple[tuple[re.Pattern[str], Stems], ...] = tuple(
         ),
     )
 )
+_ONE_CHANGE = (  # asked for alone: "what is new?"
+    (re.compile(r"\bnew(?:ly)?\b", re.IGNORECASE), ONLY_NEW),
+    (re.compile(r"\b(?:stable|unchanged)\b", re.IGNORECASE), ONLY_STABLE),
+)
+_ASKS_WHICH_ONE = re.compile(r"^\W*(?:which|what) (?!kinds?\b|types?\b|sorts?\b)", re.IGNORECASE)
 _TOGETHER = re.compile(r"\bboth\b.*\band\b", re.IGNORECASE)
 
 
@@ -81,14 +94,16 @@ def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield silent("no report could be asked that")
         return
     for topic in part.topics:
-        quotes = [
-            quote
+        said_so = [
+            (quote, said)
             for case in cases
             for quote, read, said in mentions(case, topic)
             if fits(topic, read, denied=said == "denied") is not False
         ]
-        if quotes:
-            yield Line(f"On {topic.name.lower()}:", few(quotes, cases))
+        if _ASKS_WHICH_ONE.search(part.text) and all(said == "hedged" for _, said in said_so) and said_so:
+            yield silent(f"{topic.name.lower()} is only suspected, and not which")
+        elif said_so:
+            yield Line(f"On {topic.name.lower()}:", few([quote for quote, _ in said_so], cases))
         else:
             yield unsaid(topic, cases)
 
@@ -108,7 +123,8 @@ def change(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     if part.topics:
         yield from _quoting(part, cases, lambda _, quote: bool(CHANGED.search(quote.text)), "a change")
         return
-    quotes = [quote for case in cases for quote in case.sentences if SINCE_BEFORE.search(quote.text)]
+    asked = next((said for pattern, said in _ONE_CHANGE if pattern.search(part.text)), SINCE_BEFORE)
+    quotes = [quote for case in cases for quote in case.sentences if asked.search(quote.text)]
     affirmed = [quote for quote in quotes if read_sentence(quote.text).affirmed]
     yield Line("Changes:", few(affirmed, cases)) if affirmed else silent("no report speaks of a change")
 
@@ -214,7 +230,7 @@ def unsaid(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
     whose = f"the report of {cases[0].study} does" if len(cases) == 1 else "the reports do"
     bare = Topic(name=topic.name, finding=topic.finding)
     if (
-        (topic.words or topic.beside)
+        (topic.words or topic.beside or topic.narrowed)
         and topic.finding is not None
         and any(any(mentions(case, bare)) for case in cases)
     ):

@@ -20,7 +20,14 @@ from retrieval.known_findings import StemmedWording, stemmed_wordings
 
 Stems = frozenset[str]
 
-_SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers": "cancer"}
+_SAME = {
+    form: word
+    for word, forms in (
+        ("cancer", "ca carcinoma carcinomas cancers"),
+        ("loss", "lost lose loses losing losses"),
+    )
+    for form in forms.split()
+}
 """What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
 
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
@@ -33,6 +40,12 @@ _WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: o
     r"|\bcontra[sc]t\b[^,;.]{0,40}\bnot\b|\bnon-? ?contra[sc]t|\bunenhanced\b",
     re.IGNORECASE,
 )
+_JUST_APPEARED = re.compile(
+    r"\b(?:just|recently|newly) (?:appear|emerg|develop|reveal)\w*|\bemerged\b"
+    r"|\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b",
+    re.IGNORECASE,
+)
+_NEW = frozenset(("new",))
 _CONTRAST = frozenset(("contrast",))
 _MEASURE = re.compile(
     r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*(mm|cm"
@@ -63,6 +76,9 @@ class ReadSentence:
     ruled_out: frozenset[int]  # by what is affirmed: "heart size is normal"
     phrases: tuple["Phrase", ...]  # stretches between commas and conjunctions
     sizes_mm: tuple[float, ...]
+    continued: Stems = frozenset()  # affirmed by the sentence that goes on from it
+    continued_mm: tuple[float, ...] = ()
+    inherited: Stems = frozenset()  # organs of the sentence that it goes on from
 
     @property
     def words(self) -> Stems:
@@ -140,6 +156,8 @@ def read_sentence(text: str) -> ReadSentence:
     affirmed, hedged, denied = (frozenset(map(_canonical_stem, part)) for part in parts)
     if _WITHOUT_CONTRAST.search(text):
         affirmed, hedged, denied = affirmed - _CONTRAST, hedged - _CONTRAST, denied | _CONTRAST
+    if _JUST_APPEARED.search(sure):
+        affirmed |= _NEW
     plain = [tuple(map(_report_stem, part)) for part in parts]
     found = [_found(_said_index(), part) for part in plain]
     return ReadSentence(

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from textwrap import shorten
 
 from chat.question_kinds import CASE_WORDS, FRAMES, Kind
-from chat.question_words import ORGANS, PLACES, SILENT
+from chat.question_words import NARROWING, ORGANS, PLACES, SILENT
 from chat.sentence_reading import (
     Stems,
     asked_wordings,
+    canonical,
     first_of_family,
     own_stems,
     place_of,
@@ -18,6 +20,7 @@ from chat.sentence_reading import (
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
+from encoders.wordings import EIGHTEEN
 from retrieval.known_findings import Named, findings_in, is_one_word_more
 from retrieval.query_words import MODIFIERS
 from retrieval.telegraphic import in_sentences
@@ -40,7 +43,7 @@ _GENERIC = frozenset(
         lung lungs pulmonary structure structures change changes disease process disorder
         pattern type configuration common vessel vessels tissue difference significant number
         numbers specific increase increased involvement due mm cm size sizes area areas region
-        regions parenchyma parenchymal thin
+        regions parenchyma parenchymal thin ratio index
         """,
     )
 )
@@ -54,6 +57,8 @@ class Topic:
     name: str
     finding: int | None = None  # its place among `known_findings`
     beside: frozenset[int] = frozenset()  # findings that the same sentence must have: a ground-glass nodule
+    asked_as: Stems = frozenset()  # words that name the finding in a question, and less surely in a report
+    barred: Stems = frozenset()  # words beside which they do not
     words: Stems = frozenset()  # that stand in the sentence too
     places: Stems = frozenset()
     details: Stems = frozenset()  # "large", "mild"
@@ -121,9 +126,38 @@ def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
         left = {
             token: word
             for place, (word, token) in enumerate(tokens)
-            if place not in taken and word in kept and word_stem(word) not in SILENT and token not in own
+            if word in kept
+            and word_stem(word) not in SILENT
+            and (token in NARROWING if place in taken or token in own else True)
         }
-        yield from _narrowed(named, left, denied)
+        for topic in _narrowed(named, left, denied):
+            yield _with_what_named_it(topic, named[-1], tokens) if named else topic
+
+
+def _with_what_named_it(topic: Topic, named: Named, tokens: Sequence[tuple[str, str]]) -> Topic:
+    """Keep the words a finding was asked by, where a report with these alone is not read as having it."""
+    typed = frozenset(tokens[place][1] for place in named.places)
+    barred = _asked_alone().get((topic.finding, typed))
+    return topic if barred is None else replace(topic, asked_as=typed, barred=barred)
+
+
+@cache
+def _asked_alone() -> Mapping[tuple[int | None, Stems], Stems]:
+    """Return what bars each wording that only questions name a finding by."""
+    return {
+        (place_of(finding.name), frozenset(canonical(words))): frozenset(canonical(barred))
+        for finding in EIGHTEEN
+        for wording in finding.asked_as
+        for words, barred in (_split_wording(wording),)
+    }
+
+
+def _split_wording(wording: str) -> tuple[str, str]:
+    pieces = wording.split()
+    return (
+        " ".join(piece for piece in pieces if not piece.startswith("-")),
+        " ".join(piece[1:] for piece in pieces if piece.startswith("-")),
+    )
 
 
 def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:

@@ -1,19 +1,28 @@
 """What the report of a case says of a topic: present, possible, absent, elsewhere, or nothing."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import ORGANS, PLACES, SIDES
-from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
+from chat.question_words import ORGANS, PARTS, PLACES, SIDES
+from chat.sentence_reading import (
+    Phrase,
+    ReadSentence,
+    Stems,
+    canonical,
+    known_findings,
+    own_stems,
+    read_sentence,
+)
+from chat.sequels import read_in_place, sequel_of
+from chat.states import NORMAL, denies_by_opposite, says_what_is_wrong
 from chat.topics import Topic
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
 Said = Literal["affirmed", "hedged", "denied"]
 _SAID: tuple[Said, ...] = ("affirmed", "hedged", "denied")
-_NORMAL = frozenset(canonical("normal natural unremarkable clear regular intact healthy"))
 _EVERYWHERE = frozenset(canonical("parenchyma parenchymal level lobe segment gland"))
 _MEDIASTINAL = frozenset(
     canonical("mediastinum prevascular paratracheal pretracheal subcarinal aortopulmonary paraaortic")
@@ -45,13 +54,13 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
     unclear: list[Quote] = []
     elsewhere: list[Quote] = []
     for quote in case.sentences:
-        read = read_sentence(quote.text)
+        read = read_in_place(case, quote)
         said = said_of(topic, read)
         if said is None:
             continue
         fitting = fits(topic, read, denied=said == "denied")
         if fitting:
-            found[said].append(quote)
+            found[said] += _with_what_it_needs(topic, case, quote, read)
         elif fitting is None:
             unclear.append(quote)
         elif said != "denied":
@@ -64,12 +73,29 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
     )
 
 
+def told_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
+    """Return what a report says of a topic where it does not deny it, each sentence with its sequel."""
+    told: list[Quote] = []
+    for quote, read, said in mentions(case, topic):
+        if said != "denied" and fits(topic, read, denied=False) is not False:
+            sequel = sequel_of(case, quote, topic.words)
+            told += [quote] if sequel is None else [quote, sequel]
+    return told
+
+
+def _with_what_it_needs(topic: Topic, case: CaseEvidence, quote: Quote, read: ReadSentence) -> list[Quote]:
+    """Return a sentence, and its sequel where only that tells the degree or the size asked for."""
+    alone = replace(read, continued=frozenset(), continued_mm=())
+    sequel = None if _is_as_asked(topic, alone) else sequel_of(case, quote)
+    return [quote] if sequel is None else [quote, sequel]
+
+
 def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
     """Yield every sentence of a case that says anything of a topic, wherever and however."""
     for quote in case.sentences:
         if quote.text.endswith(";"):
             continue  # "When examined in the lung window;" leads to what is said
-        read = read_sentence(quote.text)
+        read = read_in_place(case, quote)
         said = said_of(topic, read)
         if said is not None:
             yield quote, read, said
@@ -82,9 +108,16 @@ def said_of(topic: Topic, read: ReadSentence) -> Said | None:
     for place, said in enumerate(_SAID):
         if topic.finding in read.findings[place]:
             return _with_words(said, topic.words, read) if _has_all(topic.beside, read) else None
+    if _is_named_as_asked(topic, read.words):
+        said_so = _said_of_words(topic.asked_as, read)
+        return _with_words(said_so, topic.words, read) if said_so and _has_all(topic.beside, read) else None
     if topic.finding in read.ruled_out and not topic.words:
         return "denied"
     return None
+
+
+def _is_named_as_asked(topic: Topic, words: Stems) -> bool:
+    return bool(topic.asked_as) and topic.asked_as <= words and not topic.barred & words
 
 
 def is_one_of_the_18(topic: Topic) -> bool:
@@ -110,7 +143,9 @@ def traces_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
 
 def _said_of_words(words: Stems, read: ReadSentence) -> Said | None:
     if not words or not words <= read.words:
-        return None
+        if words and says_what_is_wrong(words, read):
+            return "affirmed"
+        return "denied" if denies_by_opposite(words, read) else None
     if words <= read.affirmed:
         return "affirmed"
     return "hedged" if words <= read.affirmed | read.hedged else "denied"
@@ -130,10 +165,12 @@ def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
     """Whether a sentence speaks of the place and degree asked for; None: it cannot be told."""
     if denied:
         return not _of_other_side(topic.places, read.words) and _denied_there(topic, read)
-    if not topic.details <= read.words or not _within_limits(topic, read):
+    if not _is_as_asked(topic, read):
         return False
     if topic.finding is None:
-        if topic.words <= ORGANS | PLACES or topic.words & _NORMAL:
+        if says_what_is_wrong(topic.words, read):
+            return True
+        if topic.words <= ORGANS | PLACES or topic.words & NORMAL:
             return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
         return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
     return _at_place(topic, read) if topic.places else True
@@ -148,10 +185,16 @@ def _denied_there(topic: Topic, read: ReadSentence) -> bool:
     return not named - topic.words
 
 
-def _within_limits(topic: Topic, read: ReadSentence) -> bool:
-    if not topic.limited:
-        return True
-    longest = max(read.sizes_mm, default=None)
+def _is_as_asked(topic: Topic, read: ReadSentence) -> bool:
+    """Whether a sentence, or the one that goes on from it, tells the degree and the size asked for."""
+    here = read.words | read.continued
+    if not all(detail in here or PARTS.get(detail, frozenset()) & here for detail in topic.details):
+        return False
+    return not topic.limited or _within_limits(topic, (*read.sizes_mm, *read.continued_mm))
+
+
+def _within_limits(topic: Topic, sizes_mm: Sequence[float]) -> bool:
+    longest = max(sizes_mm, default=None)
     if longest is None:
         return False
     return longest > topic.longer_mm if topic.longer_mm is not None else longest < (topic.shorter_mm or 0)
@@ -160,12 +203,16 @@ def _within_limits(topic: Topic, read: ReadSentence) -> bool:
 def _at_place(topic: Topic, read: ReadSentence) -> bool | None:
     """Look for the place where the finding is named, then in what stands beside it and names no finding."""
     if not _is_at(topic.places, read.words):
-        return False
-    mine = [place for place, phrase in enumerate(read.phrases) if topic.finding in phrase.findings]
+        return bool(read.inherited) and _is_at(topic.places, read.words | read.inherited)
+    mine = [place for place, phrase in enumerate(read.phrases) if _names(topic, phrase)]
     if any(_is_at(topic.places, _around(read, place, topic.places)) for place in mine):
         return True
     named = [read.phrases[place].words for place in mine]
     return False if named and all(_of_other_side(topic.places, words) for words in named) else None
+
+
+def _names(topic: Topic, phrase: Phrase) -> bool:
+    return topic.finding in phrase.findings or _is_named_as_asked(topic, phrase.words)
 
 
 def _around(read: ReadSentence, place: int, asked: Stems) -> Stems:
