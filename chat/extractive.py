@@ -98,6 +98,10 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
         yield silent("what a volume shows needs a model that sees it; these are reports of stored cases")
     elif part.asks_ahead:
         yield silent("reports say what was seen, not what will be")
+    elif part.asks_who:
+        yield silent("no names of persons are stored")
+    elif part.other_examination and part.kind == "days":
+        yield silent("the stored studies are CTs of the chest")
     elif not scope.cases:
         yield silent("there is no case to answer from")
     else:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
-from chat.question_kinds import AHEAD, IMAGE, KINDS, Kind
+from chat.question_kinds import AGENT, AHEAD, IMAGE, KINDS, OTHER_EXAMINATION, Kind
 from chat.sentence_reading import word_stem
 from chat.topics import Topic, topics_of, without_limit
 from encoders.other_wordings import ABBREVIATIONS
@@ -52,6 +52,8 @@ class Part:
     yes_no: bool = False  # "is there …?", to be answered with yes or no
     asks_ahead: bool = False  # what will be
     about_image: bool = False
+    asks_who: bool = False  # did something
+    other_examination: bool = False  # an MRI, a biopsy
     notes: tuple[str, ...] = ()  # how misspelt words were read
 
 
@@ -97,6 +99,8 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
         yes_no=bool(_YES_NO.match(words)) or kind == "presence",
         asks_ahead=bool(AHEAD.search(words)),
         about_image=bool(IMAGE.search(typed)),
+        asks_who=bool(AGENT.search(words)),
+        other_examination=bool(OTHER_EXAMINATION.search(words)),
         notes=notes,
     )
 

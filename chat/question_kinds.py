@@ -36,7 +36,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             "days",
             r"\bfollow(?:ed)?[- ]?ups?\b(?! (?:of|for|due|with|breast|ca))|\bhow (?:many|much) (?:days?"
             r"|weeks?|months?|years?|time)\b|\bhow long (?:after|between|before|until|later|apart|did|was"
-            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) between\b"
+            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) (?:between|from|since)\b"
             r"|\bwhen (?:was|were|did|is)\b.*\b(?:scan|study|studied|exam\w*"
             r"|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
             r"|which) day\b|\b(?:later|earlier|another|further|next|second) (?:study"
@@ -52,7 +52,8 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("score", r"\bzero[- ]?shot\b|\bscores?\b|\bprobabilit(?:y|ies) (?:of|for)\b|\bhow likely\b"),
         (
             "largest",
-            rf"\b(?:which|who|whose|what|in which)\b.{{0,60}}\b{_MOST}\b|\b(?:oldest|youngest) (?:patient"
+            rf"\b{_MOST}\b.{{0,60}}\b(?:in|of|by) (?:which|whose|what) {_CASES}\b"
+            rf"|\b(?:which|who|whose|what|in which)\b.{{0,60}}\b{_MOST}\b|\b(?:oldest|youngest) (?:patient"
             rf"|case)\b|\b(?:which|whose)\b.*\b(?:has|had|shows?|is|was|have)\b.*\b{_MOST}\b"
             r"|\bis\b.*\b(?:larger|bigger|wider|thicker|smaller)\b.* than\b(?! (?:before|previous|earlier"
             r"|prior|last|in the (?:previous|prior|last|earlier)|at the last))"
@@ -67,6 +68,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (
             "count",
             rf"\b(?:in )?how many (?:{_OF_THESE}|(?:have|had|has|show|showed|are|were|with|do|did)\b)"
+            r"|\bin how many (?:is|was|does|can|could)\b"
             rf"|\bmore {_CASES}\b.*\bthan\b|\bnumber of {_CASES}\b|\bcount (?:the |of )?"
             rf"|\bwhat (?:proportion|fraction|percentage|share|percent)\b"
             r"|\bhow (?:common|frequent|often)\b",
@@ -143,7 +145,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "location": re.compile(
         r"\b(?:where(?:abouts)?|locat\w+|locali[sz]\w*|situated|position|which|what|lobes?|lungs?|sides?"
         r"|segments?|zones?|regions?|areas?|parts?|organs?|levels?|stations?|structures?|places?|sites?"
-        r"|lie|lies|left|right|or)\b"
+        r"|lie|lies|left|right|or|largest|biggest|widest|thickest|longest|greatest)\b"
     ),
     "degree": re.compile(
         r"\b(?:how|severe|bad|much|advanced|marked|pronounced|serious|severity|degree|grade|extent)\b"
@@ -165,7 +167,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     ),
     "days": re.compile(
         r"\b(?:follow\w*|ups?|how|many|much|days?|weeks?|months?|years?|time|long|later|after|before"
-        r"|between|until|interval|apart|first|second|last|next|two|both|another|further|taken|made|done"
+        r"|between|from|until|interval|apart|first|second|last|next|two|both|another|further|taken|made|done"
         r"|performed|imaged|passed|lie|elapsed|earlier|exam\w*|stud\w+|intervals?|ever|come|came|back)\b"
     ),
     "common": re.compile(
@@ -197,6 +199,17 @@ IMAGE = re.compile(
     r"|volume shown)\b|\b(?:do|can|what) (?:do )?you see\b|\blook at\b|<image>"
 )
 """A question about pixels rather than about what reports say."""
+
+AGENT = re.compile(
+    r"\bby whom\b|\bwho\b(?! (?:has|have|had|shows?|showed|(?:is|was) (?:\w+er|the \w+est|male|female))\b)"
+)
+"""A question after a person who did something: no names are stored."""
+
+OTHER_EXAMINATION = re.compile(
+    r"\b(?:mri|mr|pet|ultraso\w+|sonograph\w*|usg|x-?rays?|radiographs?|scintigraph\w*|biops\w+|bronchoscop\w*"
+    r"|endoscop\w*|echocardiograph\w*|echo|laborator\w*|blood tests?|pathology report)\b"
+)
+"""An examination that is no CT of the chest."""
 
 AHEAD = re.compile(r"\bwill\b(?! you)|\bgoing to\b|\bprognos\w+|\bin the future\b|\blife expectancy\b")
 """What no report can say."""

@@ -99,6 +99,15 @@ PARTS = {
 }
 """What is affirmed of a part is affirmed of the whole: a rib is bone."""
 
+NARROWER = PARTS | {
+    kind: frozenset(canonical(narrower))
+    for kind, narrower in (
+        ("lesion", "mass nodule cyst tumor nodular adenoma metastasis"),
+        ("coronar", "lad rca lmca circumflex"),
+    )
+}
+"""Words that say as much as a wider one, and more."""
+
 CHANGED = re.compile(
     r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|(?<!density )(?<!densities )"
     r"increas\w+(?! (?:in )?(?:density|densities|attenuation|aeration))"

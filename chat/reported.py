@@ -17,11 +17,13 @@ from chat.question_words import (
     SINCE_BEFORE,
 )
 from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
+from chat.superlative import on_the_largest
 from chat.tallied import which
 from chat.topics import Topic
-from chat.verdicts import Status, fits, is_one_of_the_18, mentions, told_of, traces_of, verdict
+from chat.verdicts import Status, fits, is_one_of_the_18, mentions, passages_on, said_of, traces_of, verdict
 from encoders.reports import EMPTY_SECTION
 
+_Says = Callable[[Topic, Quote], bool]
 _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
     "present": ("Yes", "Present, not absent"),
     "possible": ("Yes, as a possibility", "Possibly present"),
@@ -203,22 +205,29 @@ def _tally(topic: Topic, there: int, cases: int, *, every: bool, unsure: bool) -
     return f"{'Present' if topic.denied else 'Yes'}, in {there} of {cases} cases."
 
 
-def _quoting(
-    part: Part, cases: Sequence[CaseEvidence], says: Callable[[Topic, Quote], bool], what: str
-) -> Iterator[Line]:
+def _quoting(part: Part, cases: Sequence[CaseEvidence], says: _Says, what: str) -> Iterator[Line]:
     """Quote the sentences of each topic that say what is asked of it."""
     if not part.topics:
         yield silent(f"it was not said of what {what} is asked")
         return
     for topic in part.topics:
-        told = [quote for case in cases for quote in told_of(case, topic)]
-        quotes = [quote for quote in told if says(topic, quote)]
+        told = [passage for case in cases for passage in passages_on(case, topic)]
+        quotes = [quote for passage in told for quote in _as_asked(part, topic, passage, says)]
+        quotes = on_the_largest(part.text, quotes, cases)
         if quotes:
             yield Line(_introduced(topic, part), few(quotes, cases))
         elif told:
             yield silent(f"{topic.name.lower()} is reported, but not {what}")
         else:
             yield unsaid(topic, cases)
+
+
+def _as_asked(part: Part, topic: Topic, passage: Sequence[Quote], says: _Says) -> list[Quote]:
+    """Return what says it; of a change with what changed, as "no difference was found" names nothing."""
+    quotes = [quote for quote in passage if says(topic, quote)]
+    if part.kind != "change" or any(said_of(topic, read_sentence(quote.text)) for quote in quotes):
+        return quotes
+    return [passage[0], *quotes] if quotes else []
 
 
 def _introduced(topic: Topic, part: Part) -> str:

@@ -5,6 +5,7 @@ machine is left out (`chat.planted`).
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -14,7 +15,7 @@ from encoders.negation import split_by_polarity
 from encoders.other_wordings import OTHERS
 from encoders.plain_words import plain_words
 from encoders.statements import stem
-from encoders.word_families import FAMILIES
+from encoders.word_families import ANATOMY, FAMILIES
 from encoders.wordings import EIGHTEEN, Finding
 from retrieval.known_findings import StemmedWording, stemmed_wordings
 
@@ -29,6 +30,19 @@ _SAME = {
     for form in forms.split()
 }
 """What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
+
+_SAID_ALIKE = tuple(
+    tuple(family.split())
+    for family in """
+    infection infectious infective;atrophy atrophic;malignancy malignant;inflammation inflammatory
+    necrosis necrotic;drain drainage;hemorrhage hemorrhagic;granuloma granulomatous;tuberculosis tuberculous
+    cirrhosis cirrhotic;hypertension hypertensive;degeneration degenerative;lobulation lobulated;old prior
+    operation operated surgery surgical postoperative;fibrosis fibrotic;collection collections
+    """.strip()
+    .replace(";", "\n")
+    .splitlines()
+)
+"""Further families, of questions and quoted sentences alone; search has those of `encoders.word_families`."""
 
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
     r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious"
@@ -121,7 +135,7 @@ def asked_wordings() -> tuple[StemmedWording, ...]:
 
 def canonical(text: str) -> tuple[str, ...]:
     """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
-    return tuple(map(_canonical_stem, plain_words(text)))
+    return tuple(map(canonical_stem, plain_words(text)))
 
 
 def word_stem(word: str) -> str:
@@ -153,13 +167,16 @@ def read_sentence(text: str) -> ReadSentence:
     if _LEFT_OPEN.search(text):
         sure, open_to_doubt = "", f"{said.affirmed} {said.hedged}"
     parts = [plain_words(part) for part in (sure, open_to_doubt, said.denied)]
-    affirmed, hedged, denied = (frozenset(map(_canonical_stem, part)) for part in parts)
+    affirmed, hedged, denied = (frozenset(map(canonical_stem, part)) for part in parts)
     if _WITHOUT_CONTRAST.search(text):
         affirmed, hedged, denied = affirmed - _CONTRAST, hedged - _CONTRAST, denied | _CONTRAST
     if _JUST_APPEARED.search(sure):
         affirmed |= _NEW
     plain = [tuple(map(_report_stem, part)) for part in parts]
-    found = [_found(_said_index(), part) for part in plain]
+    found = [
+        _found(_said_index(), stems) | _found(_anatomy_index(), tuple(map(_anatomy_stem, words)))
+        for stems, words in zip(plain, parts, strict=True)
+    ]
     return ReadSentence(
         affirmed=affirmed,
         hedged=hedged,
@@ -185,10 +202,12 @@ def sizes_mm(text: str) -> tuple[float, ...]:
 def _phrase(text: str) -> Phrase:
     words = plain_words(text)
     named = _found(_said_index(), tuple(map(_report_stem, words)))
-    return Phrase(frozenset(map(_canonical_stem, words)), named)
+    named |= _found(_anatomy_index(), tuple(map(_anatomy_stem, words)))
+    return Phrase(frozenset(map(canonical_stem, words)), named)
 
 
-def _canonical_stem(word: str) -> str:
+def canonical_stem(word: str) -> str:
+    """Return the stem that stands for a plain word and all that say the same."""
     return first_of_family(word_stem(word))
 
 
@@ -201,7 +220,7 @@ def _report_stem(word: str) -> str:
 def _families() -> dict[str, tuple[str, ...]]:
     return {
         member: members
-        for family in FAMILIES
+        for family in (*FAMILIES, *_SAID_ALIKE)
         for members in (tuple(dict.fromkeys(word_stem(word) for one in family for word in plain_words(one))),)
         for member in members
     }
@@ -221,6 +240,37 @@ def _index(attributes: tuple[str, ...]) -> WordingIndex:
 @cache
 def _said_index() -> WordingIndex:
     return _index(("said_as", "kinds"))
+
+
+@cache
+def _anatomy_index() -> WordingIndex:
+    """Return the wordings of what is none of the 18, an organ and its adjective taken for one."""
+    return WordingIndex(
+        [
+            LabelWording(place_of(finding.name), words, barred)
+            for finding in OTHERS
+            for wording in finding.said_as
+            for words, barred in (wording_stems(wording, _anatomy_stem),)
+        ]
+    )
+
+
+def wording_stems(wording: str, stem_of: Callable[[str], str]) -> tuple[Stems, Stems]:
+    """Return the stems of a wording, and of the words that bar it."""
+    pieces = wording.split()
+    named = plain_words(" ".join(piece for piece in pieces if piece[0] != "-"))
+    barred = plain_words(" ".join(piece[1:] for piece in pieces if piece[0] == "-"))
+    return frozenset(map(stem_of, named)), frozenset(map(stem_of, barred))
+
+
+def _anatomy_stem(word: str) -> str:
+    one = _report_stem(word)
+    return _organs().get(one, one)
+
+
+@cache
+def _organs() -> dict[str, str]:
+    return {_report_stem(word): _report_stem(family[0]) for family in ANATOMY for word in family}
 
 
 @cache

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import ORGANS_WITH_LESIONS
+from chat.question_words import ORGANS, ORGANS_WITH_LESIONS, PLACES
 from chat.sentence_reading import ReadSentence, Stems, canonical, read_sentence
 
 _GOES_ON = re.compile(
@@ -13,13 +13,26 @@ _GOES_ON = re.compile(
     r"|lesions?|mass|nodules?|other|former|latter)|both of)\b",
     re.IGNORECASE,
 )
+_THEREFORE = re.compile(r"^(?:therefore|thus|hence)\b", re.IGNORECASE)
+_THE_SAME = re.compile(r"\b(?:the|this|these) (?:described )?(\w+)", re.IGNORECASE)
 _SPEAKS_BACK = re.compile(
     r"^(?:although |however,? |but )?(?:it|its|they|their|this|these|the (?:largest|biggest|described))\b"
     r"|\b(?:described|mentioned|these)\b",
     re.IGNORECASE,
 )
 _FARTHEST_BACK = 3  # sentences
+_MOST_SEQUELS = 3
 _OPENING_WORDS = 4  # of a sentence, in which "the height loss" takes up what the one before named
+
+
+def sequels_of(case: CaseEvidence, quote: Quote, words: Stems = frozenset()) -> list[Quote]:
+    """Return the sentences that go on from one, each from the one before it; see `sequel_of`."""
+    sequels: list[Quote] = []
+    while len(sequels) < _MOST_SEQUELS and (
+        following := sequel_of(case, sequels[-1] if sequels else quote, words)
+    ):
+        sequels.append(following)
+    return sequels
 
 
 def sequel_of(case: CaseEvidence, quote: Quote, words: Stems = frozenset()) -> Quote | None:
@@ -33,7 +46,8 @@ def sequel_of(case: CaseEvidence, quote: Quote, words: Stems = frozenset()) -> Q
     following = _neighbour(case, quote, 1)
     if following is None or any(read_sentence(following.text).findings):
         return None
-    return following if _GOES_ON.match(following.text) or _takes_up(following.text, words) else None
+    goes_on = _GOES_ON.match(following.text) or _THEREFORE.match(following.text)
+    return following if goes_on or _takes_up(following.text, words - PLACES - ORGANS) else None
 
 
 def read_in_place(case: CaseEvidence, quote: Quote) -> ReadSentence:
@@ -49,6 +63,8 @@ def read_in_place(case: CaseEvidence, quote: Quote) -> ReadSentence:
 
 def _takes_up(text: str, words: Stems) -> bool:
     opening = " ".join(text.split()[:_OPENING_WORDS])
+    if any(words.issuperset(canonical(match[1])) for match in _THE_SAME.finditer(text)):
+        return True
     return text.startswith("The ") and 2 * len(words & frozenset(canonical(opening))) > len(words)
 
 

@@ -11,11 +11,12 @@ from chat.question_words import NARROWING, ORGANS, PLACES, SILENT
 from chat.sentence_reading import (
     Stems,
     asked_wordings,
-    canonical,
+    canonical_stem,
     first_of_family,
     own_stems,
     place_of,
     word_stem,
+    wording_stems,
 )
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
@@ -57,6 +58,7 @@ class Topic:
     name: str
     finding: int | None = None  # its place among `known_findings`
     beside: frozenset[int] = frozenset()  # findings that the same sentence must have: a ground-glass nodule
+    typed: Stems = frozenset()  # words that name the finding
     asked_as: Stems = frozenset()  # words that name the finding in a question, and less surely in a report
     barred: Stems = frozenset()  # words beside which they do not
     words: Stems = frozenset()  # that stand in the sentence too
@@ -138,6 +140,7 @@ def _with_what_named_it(topic: Topic, named: Named, tokens: Sequence[tuple[str, 
     """Keep the words a finding was asked by, where a report with these alone is not read as having it."""
     typed = frozenset(tokens[place][1] for place in named.places)
     barred = _asked_alone().get((topic.finding, typed))
+    topic = replace(topic, typed=typed)
     return topic if barred is None else replace(topic, asked_as=typed, barred=barred)
 
 
@@ -145,19 +148,11 @@ def _with_what_named_it(topic: Topic, named: Named, tokens: Sequence[tuple[str, 
 def _asked_alone() -> Mapping[tuple[int | None, Stems], Stems]:
     """Return what bars each wording that only questions name a finding by."""
     return {
-        (place_of(finding.name), frozenset(canonical(words))): frozenset(canonical(barred))
+        (place_of(finding.name), words): barred
         for finding in EIGHTEEN
         for wording in finding.asked_as
-        for words, barred in (_split_wording(wording),)
+        for words, barred in (wording_stems(wording, canonical_stem),)
     }
-
-
-def _split_wording(wording: str) -> tuple[str, str]:
-    pieces = wording.split()
-    return (
-        " ".join(piece for piece in pieces if not piece.startswith("-")),
-        " ".join(piece[1:] for piece in pieces if piece.startswith("-")),
-    )
 
 
 def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import ORGANS, PARTS, PLACES, SIDES
+from chat.question_words import NARROWER, ORGANS, PARTS, PLACES, SIDES
 from chat.sentence_reading import (
     Phrase,
     ReadSentence,
@@ -15,7 +15,7 @@ from chat.sentence_reading import (
     own_stems,
     read_sentence,
 )
-from chat.sequels import read_in_place, sequel_of
+from chat.sequels import read_in_place, sequel_of, sequels_of
 from chat.states import NORMAL, denies_by_opposite, says_what_is_wrong
 from chat.topics import Topic
 from encoders.abnormalities import ABNORMALITIES
@@ -74,13 +74,15 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
 
 
 def told_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
-    """Return what a report says of a topic where it does not deny it, each sentence with its sequel."""
-    told: list[Quote] = []
+    """Return what a report says of a topic where it does not deny it, each sentence with its sequels."""
+    return [quote for passage in passages_on(case, topic) for quote in passage]
+
+
+def passages_on(case: CaseEvidence, topic: Topic) -> Iterator[list[Quote]]:
+    """Yield each sentence of a report that says a topic and does not deny it, with its sequels."""
     for quote, read, said in mentions(case, topic):
         if said != "denied" and fits(topic, read, denied=False) is not False:
-            sequel = sequel_of(case, quote, topic.words)
-            told += [quote] if sequel is None else [quote, sequel]
-    return told
+            yield [quote, *sequels_of(case, quote, topic.words)]
 
 
 def _with_what_it_needs(topic: Topic, case: CaseEvidence, quote: Quote, read: ReadSentence) -> list[Quote]:
@@ -93,9 +95,9 @@ def _with_what_it_needs(topic: Topic, case: CaseEvidence, quote: Quote, read: Re
 def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
     """Yield every sentence of a case that says anything of a topic, wherever and however."""
     for quote in case.sentences:
-        if quote.text.endswith(";"):
-            continue  # "When examined in the lung window;" leads to what is said
         read = read_in_place(case, quote)
+        if quote.text.endswith(";") and not any(read.findings):
+            continue  # "When examined in the lung window;" leads to what is said
         said = said_of(topic, read)
         if said is not None:
             yield quote, read, said
@@ -111,6 +113,8 @@ def said_of(topic: Topic, read: ReadSentence) -> Said | None:
     if _is_named_as_asked(topic, read.words):
         said_so = _said_of_words(topic.asked_as, read)
         return _with_words(said_so, topic.words, read) if said_so and _has_all(topic.beside, read) else None
+    if not is_one_of_the_18(topic) and not topic.words and denies_by_opposite(topic.typed, read):
+        return "denied"
     if topic.finding in read.ruled_out and not topic.words:
         return "denied"
     return None
@@ -142,13 +146,24 @@ def traces_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
 
 
 def _said_of_words(words: Stems, read: ReadSentence) -> Said | None:
+    if _says_more(words, read.affirmed):
+        return "affirmed"
     if not words or not words <= read.words:
         if words and says_what_is_wrong(words, read):
             return "affirmed"
         return "denied" if denies_by_opposite(words, read) else None
-    if words <= read.affirmed:
-        return "affirmed"
     return "hedged" if words <= read.affirmed | read.hedged else "denied"
+
+
+def _says_more(words: Stems, here: Stems) -> bool:
+    """Whether a sentence has each word, or one that says it more narrowly: a mass for a lesion."""
+    return bool(words) and all(word in here or _narrower(word, words) & here for word in words)
+
+
+def _narrower(word: str, asked: Stems) -> Stems:
+    """Return what says a word more narrowly; nothing where the question does so itself: a mass lesion."""
+    narrower = NARROWER.get(word, frozenset())
+    return frozenset() if narrower & asked else narrower
 
 
 def _has_all(beside: frozenset[int], read: ReadSentence) -> bool:
@@ -172,7 +187,7 @@ def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
             return True
         if topic.words <= ORGANS | PLACES or topic.words & NORMAL:
             return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
-        return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
+        return True if any(_says_more(topic.words, phrase.words) for phrase in read.phrases) else None
     return _at_place(topic, read) if topic.places else True
 
 

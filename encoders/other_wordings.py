@@ -105,7 +105,7 @@ OTHERS: tuple[Finding, ...] = (
         said_as=wordings(
             """
             chest tube; thorax tube; thoracic tube; thoracostomy tube; pleural drain; pleural catheter
-            chest drain
+            chest drain; drainage catheter hemithorax
             """
         ),
     ),
