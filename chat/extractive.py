@@ -33,6 +33,7 @@ _ANSWERING: Mapping[Kind, Answering] = {
     "score": told.scores,
 }
 _OVER_TIME: tuple[Kind, ...] = ("days", "change")
+_OF_STUDIES: tuple[Kind, ...] = ("days", "overview")
 COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
 """Whatever the backend, these are worked out from the data and never left to a model."""
 
@@ -100,8 +101,8 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
         yield silent("reports say what was seen, not what will be")
     elif part.asks_who:
         yield silent("no names of persons are stored")
-    elif part.other_examination and part.kind == "days":
-        yield silent("the stored studies are CTs of the chest")
+    elif part.other_examination and part.kind in _OF_STUDIES:
+        yield silent("the stored studies and reports are of CTs of the chest")
     elif not scope.cases:
         yield silent("there is no case to answer from")
     else:

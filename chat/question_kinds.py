@@ -39,7 +39,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) (?:between|from|since)\b"
             r"|\bwhen (?:was|were|did|is)\b.*\b(?:scan|study|studied|exam\w*"
             r"|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
-            r"|which) day\b|\b(?:later|earlier|another|further|next|second) (?:study"
+            r"|which) day\b(?! of the)|\b(?:later|earlier|another|further|next|second) (?:study"
             r"|scan|exam\w*|ct)\b|\bdays? (?:apart|later)\b",
         ),
         (

@@ -49,6 +49,8 @@ _ONE_CHANGE = (  # asked for alone: "what is new?"
     (re.compile(r"\bnew(?:ly)?\b", re.IGNORECASE), ONLY_NEW),
     (re.compile(r"\b(?:stable|unchanged)\b", re.IGNORECASE), ONLY_STABLE),
 )
+_ASKS_WHEN = re.compile(r"^\W*(?:since )?when\b", re.IGNORECASE)
+_TIME = re.compile(r"\b(?:days?|weeks?|months?|years?|ago|today|yesterday|(?:19|20)\d\d)\b", re.IGNORECASE)
 _ASKS_WHICH_ONE = re.compile(r"^\W*(?:which|what) (?!kinds?\b|types?\b|sorts?\b)", re.IGNORECASE)
 _TOGETHER = re.compile(r"\bboth\b.*\band\b", re.IGNORECASE)
 
@@ -101,6 +103,7 @@ def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
             for case in cases
             for quote, read, said in mentions(case, topic)
             if fits(topic, read, denied=said == "denied") is not False
+            and (not _ASKS_WHEN.search(part.text) or _TIME.search(quote.text))
         ]
         if _ASKS_WHICH_ONE.search(part.text) and all(said == "hedged" for _, said in said_so) and said_so:
             yield silent(f"{topic.name.lower()} is only suspected, and not which")
