@@ -174,7 +174,7 @@ def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> 
             details=details,
             denied=denied != last.against,
         )
-    elif words or places or (details | frozenset(left)) & ORGANS:
+    elif any(not word.isdigit() for word in words) or places or (details | frozenset(left)) & ORGANS:
         yield Topic(
             name=shorten(" ".join(left.values()), _LONGEST_NAME, placeholder=" …"),
             words=words | places | details | (frozenset(left) & ORGANS if not words else frozenset()),

@@ -65,6 +65,8 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
             unclear.append(quote)
         elif said != "denied":
             elsewhere.append(quote)
+    if elsewhere and topic.limited:
+        found["denied"] = []  # "no new nodule" says nothing of how large the others are
     status = _status(found, unclear, elsewhere)
     return Verdict(
         status=status,
