@@ -29,6 +29,7 @@ LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-
 _OPENING = re.compile(
     r"^(?:yes or no|true or false|question|please answer|hi|hello|hey|ok|okay|thanks)\b[\s:,.!-]*"
 )
+_WRITTEN_APART = (("gall bladder", "gallbladder"), ("disk", "disc"), ("x ray", "x-ray"))
 _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
@@ -84,6 +85,8 @@ def without_names(text: str, names: Sequence[str]) -> str:
 @lru_cache(maxsize=1000)  # one question is read by what picks, what drafts and what checks
 def _part(text: str, names: tuple[str, ...]) -> Part:
     bare = without_names(text, names).lower().replace("’", "'")
+    for typed_as, written in _WRITTEN_APART:
+        bare = bare.replace(typed_as, written)
     lowered = _TAG_QUESTION.sub("", _OPENING.sub("", " ".join(bare.split())))
     typed, notes = _spelt(lowered)
     words = _A_SCAN.sub("scan", typed)

@@ -21,7 +21,7 @@ SILENT = frozenset(
         anything something nothing he she him hers undergone undergo underwent received sort
         suffer suffers suffering diagnosed diagnose were suggest suggested over under since during
         across among until because therefore situ place soon develop developed developing emerge emerged
-        emerging
+        emerging side sides sided
         """,
         )
     )
@@ -107,6 +107,10 @@ NARROWER = PARTS | {
     )
 }
 """Words that say as much as a wider one, and more."""
+
+SMALL = frozenset(canonical("tiny small little millimetric submillimetric minimal minute"))
+SMALL_MM = 5.0
+"""What is called small, and the length in mm up to which it is."""
 
 CHANGED = re.compile(
     r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|(?<!density )(?<!densities )"

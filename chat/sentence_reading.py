@@ -26,6 +26,9 @@ _SAME = {
     for word, forms in (
         ("cancer", "ca carcinoma carcinomas cancers"),
         ("loss", "lost lose loses losing losses"),
+        ("infiltration", "infiltrative infiltrating"),
+        ("obstruction", "obstructive"),
+        ("occlusion", "occlusive"),
     )
     for form in forms.split()
 }
@@ -33,14 +36,27 @@ _SAME = {
 
 _SAID_ALIKE = tuple(
     tuple(family.split())
-    for family in """
-    infection infectious infective;atrophy atrophic;malignancy malignant;inflammation inflammatory
-    necrosis necrotic;drain drainage;hemorrhage hemorrhagic;granuloma granulomatous;tuberculosis tuberculous
-    cirrhosis cirrhotic;hypertension hypertensive;degeneration degenerative;lobulation lobulated;old prior
-    operation operated surgery surgical postoperative;fibrosis fibrotic;collection collections
-    """.strip()
-    .replace(";", "\n")
-    .splitlines()
+    for family in (
+        "infection infectious infective",
+        "atrophy atrophic",
+        "malignancy malignant",
+        "inflammation inflammatory",
+        "necrosis necrotic",
+        "drain drainage",
+        "hemorrhage hemorrhagic",
+        "granuloma granulomatous",
+        "tuberculosis tuberculous",
+        "cirrhosis cirrhotic",
+        "hypertension hypertensive",
+        "degeneration degenerative",
+        "lobulation lobulated",
+        "fibrosis fibrotic",
+        "mucus mucous mucoid",
+        "operation operated surgery surgical postoperative",
+        "normal natural unremarkable",
+        "space distance",
+        "old prior",
+    )
 )
 """Further families, of questions and quoted sentences alone; search has those of `encoders.word_families`."""
 
@@ -66,6 +82,7 @@ _MEASURE = re.compile(
     r"|millimet\w+|centimet\w+)\b",
     re.IGNORECASE,
 )
+_LEAD = re.compile(r"^((?:in|at|on|within) [^,;:()]{1,60}),", re.IGNORECASE)  # where all that follows is
 _JOINTS = re.compile(r"[,;:()]|\band\b|\bbut\b")
 _ONE_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
@@ -184,7 +201,7 @@ def read_sentence(text: str) -> ReadSentence:
         findings=(found[0], found[1], found[2]),
         traces=_found(_trace_index(), plain[0] + plain[1]),
         ruled_out=_found(_against_index(), plain[0]),
-        phrases=tuple(_phrase(part) for part in _JOINTS.split(text) if part.strip()),
+        phrases=tuple(_phrase(part) for part in _JOINTS.split(_LEAD.sub(r"\1 ", text)) if part.strip()),
         sizes_mm=sizes_mm(text),
     )
 

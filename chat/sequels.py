@@ -9,7 +9,7 @@ from chat.sentence_reading import ReadSentence, Stems, canonical, read_sentence
 
 _GOES_ON = re.compile(
     r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest"
-    r"|described"
+    r"|longest|widest|thickest|shortest|diameters?|sizes?|dimensions?|(?:short|long) ax[ie]s|described"
     r"|lesions?|mass|nodules?|other|former|latter)|both of)\b",
     re.IGNORECASE,
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import NARROWER, ORGANS, PARTS, PLACES, SIDES
+from chat.question_words import NARROWER, ORGANS, PARTS, PLACES, SIDES, SMALL, SMALL_MM
 from chat.sentence_reading import (
     Phrase,
     ReadSentence,
@@ -205,9 +205,12 @@ def _denied_there(topic: Topic, read: ReadSentence) -> bool:
 def _is_as_asked(topic: Topic, read: ReadSentence) -> bool:
     """Whether a sentence, or the one that goes on from it, tells the degree and the size asked for."""
     here = read.words | read.continued
-    if not all(detail in here or PARTS.get(detail, frozenset()) & here for detail in topic.details):
-        return False
-    return not topic.limited or _within_limits(topic, (*read.sizes_mm, *read.continued_mm))
+    sizes_mm = (*read.sizes_mm, *read.continued_mm)
+    for detail in topic.details - here:
+        is_small = detail in SMALL and (SMALL & here or (sizes_mm and max(sizes_mm) <= SMALL_MM))
+        if not is_small and not PARTS.get(detail, frozenset()) & here:
+            return False
+    return not topic.limited or _within_limits(topic, sizes_mm)
 
 
 def _within_limits(topic: Topic, sizes_mm: Sequence[float]) -> bool:
