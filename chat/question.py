@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from chat.question_kinds import AGENT, AHEAD, IMAGE, KINDS, OTHER_EXAMINATION, Kind
-from chat.sentence_reading import word_stem
+from chat.stems import word_stem
 from chat.topics import Topic, topics_of, without_limit
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words

@@ -2,7 +2,7 @@
 
 import re
 
-from chat.sentence_reading import canonical, word_stem
+from chat.stems import canonical, word_stem
 from retrieval.query_words import FUNCTION
 
 SILENT = frozenset(

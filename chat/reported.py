@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
+from chat.fitting import fits
 from chat.question import Part
 from chat.question_words import (
     CHANGED,
@@ -16,11 +17,12 @@ from chat.question_words import (
     SIDES,
     SINCE_BEFORE,
 )
-from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
+from chat.sentence_reading import known_findings, own_stems, read_sentence
+from chat.stems import Stems, canonical
 from chat.superlative import on_the_largest
 from chat.tallied import which
 from chat.topics import Topic
-from chat.verdicts import Status, fits, is_one_of_the_18, mentions, passages_on, said_of, traces_of, verdict
+from chat.verdicts import Status, is_one_of_the_18, mentions, passages_on, said_of, traces_of, verdict
 from encoders.reports import EMPTY_SECTION
 
 _Says = Callable[[Topic, Quote], bool]

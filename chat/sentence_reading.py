@@ -5,60 +5,19 @@ machine is left out (`chat.planted`).
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from chat.planted import readable
+from chat.stems import Stems, canonical, canonical_stem, families_of_stems, word_stem, wording_stems
 from encoders.label_rules import LabelWording, WordingIndex, stemmed_wording
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import OTHERS
 from encoders.plain_words import plain_words
 from encoders.statements import stem
-from encoders.word_families import ANATOMY, FAMILIES
+from encoders.word_families import ANATOMY
 from encoders.wordings import EIGHTEEN, Finding
 from retrieval.known_findings import StemmedWording, stemmed_wordings
-
-Stems = frozenset[str]
-
-_SAME = {
-    form: word
-    for word, forms in (
-        ("cancer", "ca carcinoma carcinomas cancers"),
-        ("loss", "lost lose loses losing losses"),
-        ("infiltration", "infiltrative infiltrating"),
-        ("obstruction", "obstructive"),
-        ("occlusion", "occlusive"),
-    )
-    for form in forms.split()
-}
-"""What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
-
-_SAID_ALIKE = tuple(
-    tuple(family.split())
-    for family in (
-        "infection infectious infective",
-        "atrophy atrophic",
-        "malignancy malignant",
-        "inflammation inflammatory",
-        "necrosis necrotic",
-        "drain drainage",
-        "hemorrhage hemorrhagic",
-        "granuloma granulomatous",
-        "tuberculosis tuberculous",
-        "cirrhosis cirrhotic",
-        "hypertension hypertensive",
-        "degeneration degenerative",
-        "lobulation lobulated",
-        "fibrosis fibrotic",
-        "mucus mucous mucoid",
-        "operation operated surgery surgical postoperative",
-        "normal natural unremarkable",
-        "space distance",
-        "old prior",
-    )
-)
-"""Further families, of questions and quoted sentences alone; search has those of `encoders.word_families`."""
 
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
     r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious"
@@ -147,28 +106,7 @@ def own_stems(finding: int | None) -> Stems:
 @cache
 def asked_wordings() -> tuple[StemmedWording, ...]:
     """Return what findings are called in questions, in the stems of `canonical`."""
-    return tuple(stemmed_wordings(word_stem, _families()))
-
-
-def canonical(text: str) -> tuple[str, ...]:
-    """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
-    return tuple(map(canonical_stem, plain_words(text)))
-
-
-def word_stem(word: str) -> str:
-    """Return the stem of a plain word, its plural's too: "kidneys" is "kidney"."""
-    one = _SAME.get(word, word)
-    if one.endswith("ically"):
-        one = one[:-2]
-    if one.endswith("ies") and len(one) > 4:
-        return stem(one[:-3] + "y")
-    plural = one.endswith("s") and len(one) > 3 and not one.endswith(("ss", "us", "is"))
-    return stem(one[:-1] if plural else one)
-
-
-def first_of_family(one: str) -> str:
-    """Return the stem that stands for all that say the same."""
-    return _families().get(one, (one,))[0]
+    return tuple(stemmed_wordings(word_stem, families_of_stems()))
 
 
 @lru_cache(maxsize=50_000)  # radiologists repeat themselves
@@ -223,24 +161,9 @@ def _phrase(text: str) -> Phrase:
     return Phrase(frozenset(map(canonical_stem, words)), named)
 
 
-def canonical_stem(word: str) -> str:
-    """Return the stem that stands for a plain word and all that say the same."""
-    return first_of_family(word_stem(word))
-
-
 def _report_stem(word: str) -> str:
     """Return a stem as label rules have it, adverbs aside."""
     return stem(word[:-2] if word.endswith("ically") else word)
-
-
-@cache
-def _families() -> dict[str, tuple[str, ...]]:
-    return {
-        member: members
-        for family in (*FAMILIES, *_SAID_ALIKE)
-        for members in (tuple(dict.fromkeys(word_stem(word) for one in family for word in plain_words(one))),)
-        for member in members
-    }
 
 
 def _index(attributes: tuple[str, ...]) -> WordingIndex:
@@ -270,14 +193,6 @@ def _anatomy_index() -> WordingIndex:
             for words, barred in (wording_stems(wording, _anatomy_stem),)
         ]
     )
-
-
-def wording_stems(wording: str, stem_of: Callable[[str], str]) -> tuple[Stems, Stems]:
-    """Return the stems of a wording, and of the words that bar it."""
-    pieces = wording.split()
-    named = plain_words(" ".join(piece for piece in pieces if piece[0] != "-"))
-    barred = plain_words(" ".join(piece[1:] for piece in pieces if piece[0] == "-"))
-    return frozenset(map(stem_of, named)), frozenset(map(stem_of, barred))
 
 
 def _anatomy_stem(word: str) -> str:

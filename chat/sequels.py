@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from chat.evidence import CaseEvidence, Quote
 from chat.question_words import ORGANS, ORGANS_WITH_LESIONS, PLACES
-from chat.sentence_reading import ReadSentence, Stems, canonical, read_sentence
+from chat.sentence_reading import ReadSentence, read_sentence
+from chat.stems import Stems, canonical
 
 _GOES_ON = re.compile(
     r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest"

@@ -1,6 +1,7 @@
 """States that are told by their opposite: foramina that "are open" are not narrowed."""
 
-from chat.sentence_reading import ReadSentence, Stems, canonical
+from chat.sentence_reading import ReadSentence
+from chat.stems import Stems, canonical
 
 _ABNORMAL = frozenset(canonical("abnormal abnormality pathology"))
 NORMAL = frozenset(canonical("normal natural unremarkable clear regular intact healthy"))

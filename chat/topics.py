@@ -8,16 +8,8 @@ from textwrap import shorten
 
 from chat.question_kinds import CASE_WORDS, FRAMES, Kind
 from chat.question_words import NARROWING, ORGANS, PLACES, SILENT
-from chat.sentence_reading import (
-    Stems,
-    asked_wordings,
-    canonical_stem,
-    first_of_family,
-    own_stems,
-    place_of,
-    word_stem,
-    wording_stems,
-)
+from chat.sentence_reading import asked_wordings, own_stems, place_of
+from chat.stems import Stems, canonical_stem, first_of_family, word_stem, wording_stems
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
