@@ -13,7 +13,7 @@ from chat.evidence import CaseEvidence, Evidence
 from chat.picking import pick_sentences
 from chat.question import understand
 from chat.shown_volumes import named_volumes
-from chat.stored_evidence import stored_cases, studies_of_same_patients
+from chat.stored_evidence import stored_cases, studies_of_same_patients, told_apart
 from encoders.errors import CheckpointError, ReportError, SearchError
 from retrieval.hospital_names import find_case_by_any_name
 from retrieval.questions import volume_file
@@ -114,6 +114,7 @@ class Context:
             days = any(part.kind == "days" for part in understand(question))
             if _ANOTHER_STUDY.search(question) or (days and len(cases) == 1):
                 cases += studies_of_same_patients(connection, studies)
+            cases = told_apart(cases)
         if any(part.kind == "score" for part in understand(question)):
             cases = [self._scored(case, subject) for case in cases]
         chosen = pick_sentences(question, cases)

@@ -112,7 +112,7 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
 def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tuple[Part, Scope]]:
     """Yield each part with its cases; "the three most similar" are meant until others are named.
 
-    Other studies of a patient (rank 0) count where time is asked about, and nowhere else unless named.
+    Other studies of a patient (rank 0) count where time is asked about and from then on, else where named.
     """
     meant = [case for case in cases if case.rank > 0]
     for part in parts:
@@ -123,6 +123,8 @@ def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tu
             meant = list(scope.cases)
         if part.kind in _OVER_TIME and (not scope.named or FOLLOWED.search(part.text)):
             scope = replace(scope, cases=tuple(with_their_patients(scope.cases, cases)))
+            if FOLLOWED.search(part.text):  # "did it have a follow-up, and how large is it?"
+                meant = list(scope.cases)
         yield part, scope
 
 
