@@ -1,5 +1,6 @@
 """The built-in backend, without a language model: quotes and figures from the evidence, right or silent."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -33,6 +34,7 @@ _ANSWERING: Mapping[Kind, Answering] = {
     "score": told.scores,
 }
 _OVER_TIME: tuple[Kind, ...] = ("days", "change")
+_MADE = re.compile(r"\b(?:done|made|performed|taken|carried out|had|undergo\w*|underwent)\b", re.IGNORECASE)
 _OF_STUDIES: tuple[Kind, ...] = ("days", "overview")
 COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
 """Whatever the backend, these are worked out from the data and never left to a model."""
@@ -103,6 +105,8 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
         yield silent("no names of persons are stored")
     elif part.other_examination and part.kind in _OF_STUDIES:
         yield silent("the stored studies and reports are of CTs of the chest")
+    elif part.other_examination and part.yes_no and _MADE.search(part.text):
+        yield silent("no other examination is stored, only what reports of CTs say")
     elif not scope.cases:
         yield silent("there is no case to answer from")
     else:

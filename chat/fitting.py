@@ -54,6 +54,8 @@ def _within_limits(topic: Topic, sizes_mm: Sequence[float]) -> bool:
     longest = max(sizes_mm, default=None)
     if longest is None:
         return False
+    if topic.limit_itself and longest in (topic.longer_mm, topic.shorter_mm):
+        return True
     return longest > topic.longer_mm if topic.longer_mm is not None else longest < (topic.shorter_mm or 0)
 
 

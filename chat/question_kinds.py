@@ -36,7 +36,7 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             "days",
             r"\bfollow(?:ed)?[- ]?ups?\b(?! (?:of|for|due|with|breast|ca))|\bhow (?:many|much) (?:days?"
             r"|weeks?|months?|years?|time)\b|\bhow long (?:after|between|before|until|later|apart|did|was"
-            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) (?:between|from|since)\b"
+            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) (?:between|from|since)\b|\binterval\W*$"
             r"|\bwhen (?:was|were|did|is)\b.*\b(?:scan|study|studied|exam\w*"
             r"|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
             r"|which) day\b(?! of the)|\b(?:later|earlier|another|further|next|second) (?:study"
@@ -62,7 +62,9 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         (
             "common",
             r"\bin common\b|\bcompar(?:e|ed|ing|ison)\b(?! (?:with|to) (?:the |a |any |its )?(?:previous"
-            r"|prior|earlier|last|old))|\bdiffer(?:s|ences?|ent)?\b|\bversus\b|\bvs\b|\bsimilarit\w+"
+            r"|prior|earlier|last|old))|\bdiffer(?:s|ences?|ent)?\b(?! (?:from"
+            r"|to|with|since) (?:the |a |any )?(?:previous|prior|earlier|last|old)\b)"
+            r"|\bversus\b|\bvs\b|\bsimilarit\w+"
             r"|\bshared? (?:by|findings?)\b|\bwhat do (?:these|both|they|all)\b.*\bshare\b",
         ),
         (
@@ -84,7 +86,8 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"(?<!tic )(?<!ous )(?<!ive )(?<!ela )(?<!lae )(?<!nal )\bchanges?\b|\b(?:stable|unchanged"
             r"|chang(?:ed|ing)|progress(?:ed|ion|ing|ive)?|regress(?:ed|ion)?|grow(?:n|th|ing|s)?|grew"
             r"|shr[aiu]nk(?:en)?|newly|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution)\b|\b(?:previous"
-            r"|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b|\b(?:any|something"
+            r"|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b"
+            r"|\bwhat happened\b|\b(?:any|something"
             r"|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\b(?:is|are|was|were)\b.*\bnew\s*$"
             r"|\b(?:get|gets|got|getting|become|became|gone)\b.*\b(?:larger|bigger|smaller|better|worse"
             r"|wider|thicker)\b|\bthan (?:before|previously|earlier|in the (?:previous|prior|last"
@@ -145,7 +148,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "location": re.compile(
         r"\b(?:where(?:abouts)?|locat\w+|locali[sz]\w*|situated|position|which|what|lobes?|lungs?|sides?"
         r"|segments?|zones?|regions?|areas?|parts?|organs?|levels?|stations?|structures?|places?|sites?"
-        r"|lie|lies|left|right|or|largest|biggest|widest|thickest|longest|greatest)\b"
+        r"|lie|lies|ends?|ending|terminat\w+|tip|left|right|or|largest|biggest|widest|thickest|longest|greatest)\b"
     ),
     "degree": re.compile(
         r"\b(?:how|severe|bad|much|advanced|marked|pronounced|serious|severity|degree|grade|extent)\b"
@@ -162,7 +165,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
         r"\b(?:stable|unchanged|chang\w+|progress\w*|regress\w*|grow\w*|grew|shr[aiu]nk\w*|newly|new"
         r"|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution|previous|prior|earlier|last|exam\w*|over time"
         r"|increas\w+|decreas\w+|get|gets|got|getting|become|became|gone|larger|bigger|smaller|better"
-        r"|worse|wider|thicker|since|compar\w+|follow\w*|ups?|something|anything|time|size|how|develop\w*|than|before"
+        r"|worse|wider|thicker|since|compar\w+|follow\w*|ups?|happened|differ\w*|something|anything|time|size|how|develop\w*|than|before"
         r"|previously)\b"
     ),
     "days": re.compile(

@@ -104,6 +104,8 @@ NARROWER = PARTS | {
     for kind, narrower in (
         ("lesion", "mass nodule cyst tumor nodular adenoma metastasis"),
         ("coronar", "lad rca lmca circumflex"),
+        ("lymph", "lymphadenopathy adenopathy lap"),
+        ("node", "lymphadenopathy adenopathy lap"),
     )
 }
 """Words that say as much as a wider one, and more."""

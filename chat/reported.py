@@ -216,7 +216,8 @@ def _quoting(part: Part, cases: Sequence[CaseEvidence], says: _Says, what: str) 
         yield silent(f"it was not said of what {what} is asked")
         return
     for topic in part.topics:
-        told = [passage for case in cases for passage in passages_on(case, topic)]
+        gone = SINCE_BEFORE if part.kind == "change" else None
+        told = [passage for case in cases for passage in passages_on(case, topic, also=gone)]
         quotes = [quote for passage in told for quote in _as_asked(part, topic, passage, says)]
         quotes = on_the_largest(part.text, quotes, cases)
         if quotes:

@@ -196,13 +196,13 @@ def _anatomy_index() -> WordingIndex:
 
 
 def _anatomy_stem(word: str) -> str:
-    one = _report_stem(word)
+    one = word_stem(word)
     return _organs().get(one, one)
 
 
 @cache
 def _organs() -> dict[str, str]:
-    return {_report_stem(word): _report_stem(family[0]) for family in ANATOMY for word in family}
+    return {word_stem(word): word_stem(family[0]) for family in ANATOMY for word in family}
 
 
 @cache

@@ -10,7 +10,7 @@ _OPPOSITES = {
     for states, opposites in (
         ("narrowed obstructed blocked closed", "open patent preserved normal natural"),
         ("dilated enlarged thickened widened displaced deviated", "normal natural midline"),
-        ("loss decreased reduced collapsed", "preserved normal natural"),
+        ("loss decreased reduced collapsed compression", "preserved normal natural"),
         ("abnormal abnormality pathology", "normal natural unremarkable"),
     )
     for state in canonical(states)

@@ -17,6 +17,7 @@ _SAME = {
         ("infiltration", "infiltrative infiltrating"),
         ("obstruction", "obstructive"),
         ("occlusion", "occlusive"),
+        ("diverticulum", "diverticulosis"),
     )
     for form in forms.split()
 }

@@ -20,10 +20,15 @@ from retrieval.telegraphic import in_sentences
 
 _LONGEST_NAME = 60  # characters of what was asked that a refusal repeats
 _SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
+_MORE = r"larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|up(?:wards)?"
+_LESS = r"smaller|less|under|below|thinner|shorter|down(?:wards)?"
+_LENGTH, _UNIT = r"\d+(?:[.,]\d+)?", r"mm|cm|millimet\w+|centimet\w+"
 _LIMIT = re.compile(
-    r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
-    r"|under|below|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
-    r"|([<>])=?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+    rf"\b(?:of |with |measuring )?(?:(?P<least>at least)|(?P<most>at most)|(?P<more>{_MORE})|(?:{_LESS}))\b"
+    rf"(?: than)?\s*(?P<mm>{_LENGTH})\s*(?P<unit>{_UNIT})\b"
+    rf"|(?P<sign>[<>≥≤]=?)\s*(?P<mm_signed>{_LENGTH})\s*(?P<unit_signed>{_UNIT})\b"
+    rf"|\b(?:of |with |measuring )?(?P<mm_first>{_LENGTH})\s*(?P<unit_first>{_UNIT})"
+    rf"(?: (?:or|and) (?:(?P<or_more>{_MORE})|(?:{_LESS}))\b|\s*\+)"
 )
 _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
 _WHERE = frozenset(first_of_family(word_stem(word)) for word in _SIDES_AND_LOBES.split())
@@ -58,6 +63,7 @@ class Topic:
     details: Stems = frozenset()  # "large", "mild"
     longer_mm: float | None = None  # "larger than 5 mm"
     shorter_mm: float | None = None
+    limit_itself: bool = False  # counts too: "at least 5 mm"
     denied: bool = False
 
     @property
@@ -90,10 +96,19 @@ def without_limit(text: str) -> str:
 def _limited(topic: Topic, limit: re.Match[str] | None) -> Topic:
     if limit is None:
         return topic
-    mm = float(limit[2] or limit[5]) * (10 if (limit[3] or limit[6]) == "cm" else 1)
-    if limit[1] or limit[4] == ">":
-        return replace(topic, name=f"{topic.name} over {mm:g} mm", longer_mm=mm)
-    return replace(topic, name=f"{topic.name} under {mm:g} mm", shorter_mm=mm)
+    length = limit["mm"] or limit["mm_signed"] or limit["mm_first"]
+    unit = limit["unit"] or limit["unit_signed"] or limit["unit_first"]
+    mm = float(length.replace(",", ".")) * (10 if unit.startswith("c") else 1)
+    sign = limit["sign"] or ""
+    itself = bool(
+        limit["least"] or limit["most"] or limit["mm_first"] or sign[:1] in ("≥", "≤") or "=" in sign
+    )
+    plus = bool(limit["mm_first"]) and limit[0].endswith("+")
+    if limit["least"] or limit["more"] or limit["or_more"] or plus or sign[:1] in (">", "≥"):
+        least = "of at least" if itself else "over"
+        return replace(topic, name=f"{topic.name} {least} {mm:g} mm", longer_mm=mm, limit_itself=itself)
+    most = "of at most" if itself else "under"
+    return replace(topic, name=f"{topic.name} {most} {mm:g} mm", shorter_mm=mm, limit_itself=itself)
 
 
 def _topics(text: str, kind: Kind | None) -> Iterable[Topic]:

@@ -1,5 +1,6 @@
 """What the report of a case says of a topic: present, possible, absent, elsewhere, or nothing."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -68,10 +69,19 @@ def told_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
     return [quote for passage in passages_on(case, topic) for quote in passage]
 
 
-def passages_on(case: CaseEvidence, topic: Topic) -> Iterator[list[Quote]]:
-    """Yield each sentence of a report that says a topic and does not deny it, with its sequels."""
+def passages_on(
+    case: CaseEvidence, topic: Topic, *, also: re.Pattern[str] | None = None
+) -> Iterator[list[Quote]]:
+    """Yield each sentence of a report that says a topic and does not deny it, with its sequels.
+
+    Args:
+        case: whose report it is.
+        topic: what is asked about.
+        also: how a denial reads that is told too: "the effusion of the previous examination is not seen".
+    """
     for quote, read, said in mentions(case, topic):
-        if said != "denied" and fits(topic, read, denied=False) is not False:
+        told = said != "denied" or (also is not None and also.search(quote.text))
+        if told and fits(topic, read, denied=False) is not False:
             yield [quote, *sequels_of(case, quote, topic.words)]
 
 

@@ -66,6 +66,33 @@ def test_what_a_report_comes_near_to_and_does_not_say_is_refused(question: str) 
     assert not said.citations
 
 
+@pytest.mark.parametrize(
+    ("limit", "cited"),
+    [
+        ("larger than 9 mm", set()),
+        ("of at least 9 mm", {"f13"}),
+        ("of 9 mm or more", {"f13"}),
+        ("≥ 0.9 cm", {"f13"}),
+        ("of 3 mm or less", {"f12"}),
+        ("< 3 mm", set()),
+        ("> 5 millimetres", {"f13"}),
+    ],
+)
+def test_a_limit_counts_with_its_own_length_where_it_says_so(limit: str, cited: set[str]) -> None:
+    said = ask(f"Is there a nodule {limit}?", CASE)
+    assert said.text.startswith("Yes:") == bool(cited)
+    assert not cited or {place for _, place in keys(said.citations)} == cited
+
+
+@pytest.mark.parametrize(
+    "question", ["Has the effusion resolved?", "What happened to the effusion?", "Did the effusion change?"]
+)
+def test_what_is_gone_since_an_earlier_examination_is_a_change(question: str) -> None:
+    gone = "The pleural effusion observed in the previous examination is not detected in the current examination."
+    said = ask(question, evidence_of("s_5_a", {"findings": f"{gone} The heart is normal."}))
+    assert [quote.text for quote in said.citations] == [gone]
+
+
 def test_a_size_that_none_reaches_is_not_denied_by_another_sentence() -> None:
     said = ask("Is there a nodule larger than 30 mm?", CASE)
     assert said.text.startswith("Reported, but not where or how it was asked:")
