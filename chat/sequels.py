@@ -1,7 +1,9 @@
 """Sentences that go on about what stands before them: "It measured 12 mm", "the largest of these lesions"."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 from chat.evidence import CaseEvidence, Quote
 from chat.question_words import ORGANS, ORGANS_WITH_LESIONS, PLACES
@@ -11,10 +13,9 @@ from chat.stems import Stems, canonical
 _GOES_ON = re.compile(
     r"^(?:it|its|they|their|this|these|some|in the (?:previous|prior|earlier)|the (?:largest|biggest"
     r"|longest|widest|thickest|shortest|diameters?|sizes?|dimensions?|(?:short|long) ax[ie]s|described"
-    r"|lesions?|mass|nodules?|other|former|latter)|both of)\b",
+    r"|lesions?|mass|nodules?|other|former|latter)|both of|therefore|thus|hence)\b",
     re.IGNORECASE,
 )
-_THEREFORE = re.compile(r"^(?:therefore|thus|hence)\b", re.IGNORECASE)
 _THE_SAME = re.compile(r"\b(?:the|this|these) (?:described )?(\w+)", re.IGNORECASE)
 _SPEAKS_BACK = re.compile(
     r"^(?:although |however,? |but )?(?:it|its|they|their|this|these|the (?:largest|biggest|described))\b"
@@ -44,47 +45,50 @@ def sequel_of(case: CaseEvidence, quote: Quote, words: Stems = frozenset()) -> Q
         quote: a sentence of it.
         words: what is asked about, which "the …" may take up again.
     """
-    following = _neighbour(case, quote, 1)
+    following = next((one for one in case.sentences if _follows(one, quote)), None)
     if following is None or any(read_sentence(following.text).findings):
         return None
-    goes_on = _GOES_ON.match(following.text) or _THEREFORE.match(following.text)
-    return following if goes_on or _takes_up(following.text, words - PLACES - ORGANS) else None
+    goes_on = _GOES_ON.match(following.text) or _takes_up(following.text, words - PLACES - ORGANS)
+    return following if goes_on else None
 
 
-def read_in_place(case: CaseEvidence, quote: Quote) -> ReadSentence:
-    """Read a sentence with what its neighbours add: the organ it speaks back of, and how it goes on."""
-    read = read_sentence(quote.text)
-    sequel = sequel_of(case, quote)
-    if sequel is not None:
-        going_on = read_sentence(sequel.text)
-        read = replace(read, continued=going_on.affirmed, continued_mm=going_on.sizes_mm)
-    organs = _organs_before(case, quote) if _SPEAKS_BACK.search(quote.text) else None
-    return replace(read, inherited=organs) if organs else read
+@lru_cache(maxsize=2000)  # every topic of a question reads every sentence
+def read_report(sentences: tuple[Quote, ...]) -> tuple[ReadSentence, ...]:
+    """Read the sentences of a report, each with what its neighbours add: the organ, and how it goes on."""
+    reads = [read_sentence(quote.text) for quote in sentences]
+    told = list(reads)
+    for place, quote in enumerate(sentences):
+        if place and _follows(quote, sentences[place - 1]):
+            if _GOES_ON.match(quote.text) and not any(reads[place].findings):
+                told[place - 1] = replace(
+                    told[place - 1],
+                    continued=reads[place].affirmed,
+                    continued_mm=reads[place].sizes_mm,
+                )
+            if _SPEAKS_BACK.search(quote.text):
+                told[place] = replace(told[place], inherited=_organs_before(sentences, reads, place))
+    return tuple(told)
+
+
+def _follows(quote: Quote, other: Quote) -> bool:
+    return quote.sentence == other.sentence + 1 and quote.section == other.section
 
 
 def _takes_up(text: str, words: Stems) -> bool:
-    opening = " ".join(text.split()[:_OPENING_WORDS])
+    if not words:
+        return False
     if any(words.issuperset(canonical(match[1])) for match in _THE_SAME.finditer(text)):
         return True
+    opening = " ".join(text.split()[:_OPENING_WORDS])
     return text.startswith("The ") and 2 * len(words & frozenset(canonical(opening))) > len(words)
 
 
-def _organs_before(case: CaseEvidence, quote: Quote) -> Stems:
+def _organs_before(sentences: Sequence[Quote], reads: Sequence[ReadSentence], place: int) -> Stems:
     """Return the organs of the nearest sentence before that names any, as long as each speaks back."""
-    here: Quote | None = quote
-    for _ in range(_FARTHEST_BACK):
-        if here is None or (own := read_sentence(here.text).words & ORGANS_WITH_LESIONS):
-            return own if here is not None and here != quote else frozenset()
-        here = _neighbour(case, here, -1) if _SPEAKS_BACK.search(here.text) else None
+    for here in range(place, max(place - _FARTHEST_BACK, -1), -1):
+        if organs := reads[here].words & ORGANS_WITH_LESIONS:
+            return organs if here != place else frozenset()
+        goes_back = here and _follows(sentences[here], sentences[here - 1])
+        if not goes_back or not _SPEAKS_BACK.search(sentences[here].text):
+            break
     return frozenset()
-
-
-def _neighbour(case: CaseEvidence, quote: Quote, step: int) -> Quote | None:
-    return next(
-        (
-            other
-            for other in case.sentences
-            if other.section == quote.section and other.sentence == quote.sentence + step
-        ),
-        None,
-    )

@@ -8,7 +8,7 @@ from typing import Literal
 from chat.evidence import CaseEvidence, Quote
 from chat.fitting import fits, is_as_asked, is_named_as_asked, says_more
 from chat.sentence_reading import ReadSentence, known_findings, read_sentence
-from chat.sequels import read_in_place, sequel_of, sequels_of
+from chat.sequels import read_report, sequel_of, sequels_of
 from chat.states import denies_by_opposite, says_what_is_wrong
 from chat.stems import Stems
 from chat.topics import Topic
@@ -42,8 +42,7 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
     found: dict[Said, list[Quote]] = {said: [] for said in _SAID}
     unclear: list[Quote] = []
     elsewhere: list[Quote] = []
-    for quote in case.sentences:
-        read = read_in_place(case, quote)
+    for quote, read in zip(case.sentences, read_report(case.sentences), strict=True):
         said = said_of(topic, read)
         if said is None:
             continue
@@ -94,8 +93,7 @@ def _with_what_it_needs(topic: Topic, case: CaseEvidence, quote: Quote, read: Re
 
 def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
     """Yield every sentence of a case that says anything of a topic, wherever and however."""
-    for quote in case.sentences:
-        read = read_in_place(case, quote)
+    for quote, read in zip(case.sentences, read_report(case.sentences), strict=True):
         if quote.text.endswith(";") and not any(read.findings):
             continue  # "When examined in the lung window;" leads to what is said
         said = said_of(topic, read)

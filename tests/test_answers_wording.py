@@ -88,7 +88,7 @@ def test_a_limit_counts_with_its_own_length_where_it_says_so(limit: str, cited: 
     "question", ["Has the effusion resolved?", "What happened to the effusion?", "Did the effusion change?"]
 )
 def test_what_is_gone_since_an_earlier_examination_is_a_change(question: str) -> None:
-    gone = "The pleural effusion observed in the previous examination is not detected in the current examination."
+    gone = "The pleural effusion of the previous examination is not detected in the current examination."
     said = ask(question, evidence_of("s_5_a", {"findings": f"{gone} The heart is normal."}))
     assert [quote.text for quote in said.citations] == [gone]
 
