@@ -13,7 +13,7 @@ from retrieval.hospital_names import find_case_by_any_name
 from retrieval.named_cases import StoredCase
 from retrieval.questions import volume_file
 from retrieval.schema import SourceFile, Volume
-from retrieval.sources import SERIES_MARK, volume_sources
+from retrieval.sources import series_files, volume_sources
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
@@ -66,18 +66,11 @@ def _stored(connection: Connection, case: StoredCase, key: "PseudonymKey | None"
 def _file(uri: str, name: str) -> VolumeFile:
     if uri.startswith(_PHANTOM):
         return VolumeFile(kind="phantom", uri=uri)
-    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
-    if mark and Path(folder).is_dir():
-        return _series(Path(folder), series_uid, name)
+    files = series_files(uri)
+    if files:
+        return VolumeFile(kind="dicom", uri=uri, paths=files)
+    if files is not None:
+        raise VolumeError(f"the series of {name} is no longer where it was indexed: {_GIVE_IT}")
     if not Path(uri).exists():
         raise VolumeError(f"the file of {name} is no longer where it was indexed: {_GIVE_IT}")
     return volume_file(Path(uri))
-
-
-def _series(folder: Path, series_uid: str, name: str) -> VolumeFile:
-    from encoders.dicom import find_series
-
-    for series in find_series(folder).series:
-        if series.series_uid == series_uid:
-            return VolumeFile(kind="dicom", uri=f"{folder}{SERIES_MARK}{series_uid}", paths=series.paths)
-    raise VolumeError(f"the series of {name} is no longer where it was indexed: {_GIVE_IT}")
