@@ -13,7 +13,6 @@ from retrieval.sources import series_files
 
 MOST_TILES = 12
 _GRID = VolumeGrid(slices=240, rows=480, columns=480, slice_mm=1.75, pixel_mm=1.0)  # a chest with its arms
-_PHANTOM_MM = (4.0, 2.0, 2.0)  # finer than the encoder sees, so that a person recognises what is drawn
 _HU_AT_ONE = 1000.0  # of a prepared volume in [-1, 1]
 
 
@@ -38,10 +37,10 @@ def slices_at(uri: str) -> Slices:
         CtsearchError: it cannot be read, or not any more.
     """
     from encoders.volumes import prepare_volume
-    from retrieval.datasets.phantom import draw_volume
+    from retrieval.datasets.phantom import SHOWN_MM, draw_volume
 
     if uri.startswith("phantom:"):
-        return take_slices(*draw_volume(uri, _PHANTOM_MM))
+        return take_slices(*draw_volume(uri, SHOWN_MM))
     prepared = prepare_volume(series_files(uri) or Path(uri), grid=_GRID)
     return take_slices(prepared.volume_DHW * np.float32(_HU_AT_ONE), _GRID.spacing_mm)
 
