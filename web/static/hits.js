@@ -98,6 +98,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && isWriting(event.target)) { event.target.blur(); return; }
+  if (event.key === "/" && event.target.id === "text" && !event.target.value) event.preventDefault();
   if (isWriting(event.target)) return;
   const own = event.target.closest?.("a, button, summary, input");
   if (event.key === "Enter" && own) return;
