@@ -1,13 +1,13 @@
 """A conversation about one subject: what was asked and answered, and what each answer rested on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chat.answer import Answer, answer, check_question
 from chat.backends import Asked, Backend, Mode
 from chat.context import Context, Subject
-from chat.evidence import Evidence
+from chat.evidence import CaseEvidence, Evidence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,14 +27,16 @@ class Conversation:
         *,
         mode: Mode = "long_answer",
         volume_tokens: "tuple[Tensor, ...]" = (),
+        history: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._context = context
         self._subject = subject
         self._backend = backend
         self._mode = mode
         self._volume_tokens = volume_tokens
-        self._history: list[tuple[str, str]] = []
+        self._history = list(history)  # (question, answer), oldest first
         self.last: Answer | None = None
+        self.cases: tuple[CaseEvidence, ...] = ()  # that the last answer was looked for in
 
     def ask(self, question: str, on_text: Callable[[str], None] | None = None) -> Answer:
         """Answer a question, and remember it.
@@ -56,6 +58,7 @@ class Conversation:
             history=tuple(self._history),
             volume_tokens=self._volume_tokens,
         )
+        self.cases = evidence.cases
         self.last = answer(asked, self._backend, on_text)
         self._history.append((question, self.last.text))
         return self.last

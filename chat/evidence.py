@@ -24,6 +24,7 @@ class CaseEvidence:
     """One study: what its tables and its report say; None and missing keys are unknown, never absent."""
 
     study: str
+    dataset: str = ""  # empty where it is not from the archive
     patient: str
     rank: int  # from 1, in the order the cases were found or named
     day: int | None = None  # since the patient's first study

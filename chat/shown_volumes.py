@@ -8,7 +8,6 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
 from retrieval.cases import VolumeFile
-from retrieval.hospital_names import find_case_by_any_name
 from retrieval.located_files import located_file
 from retrieval.named_cases import StoredCase
 from retrieval.schema import SourceFile, Volume
@@ -20,21 +19,21 @@ if TYPE_CHECKING:
 _GIVE_IT = "give its file with --volume"
 
 
-def named_volumes(
-    connection: Connection, names: Sequence[str], key: "PseudonymKey | None"
+def volumes_of(
+    connection: Connection, cases: Sequence[StoredCase], key: "PseudonymKey | None"
 ) -> tuple[VolumeFile, ...]:
-    """Return where the voxels of named cases are, in their order; of a study, those of its first volume.
+    """Return where the voxels of cases are, in their order; of a study, those of its first volume.
 
     Args:
         connection: to the archive.
-        names: of volumes or studies, by any name.
+        cases: volumes or studies.
         key: opens paths that are sealed.
 
     Raises:
-        SearchError: a case is not there, or the archive does not know where its voxels are.
+        SearchError: the archive does not know where the voxels of a case are.
         VolumeError: they are no longer there.
     """
-    return tuple(_stored(connection, find_case_by_any_name(connection, name, key), key) for name in names)
+    return tuple(_stored(connection, case, key) for case in cases)
 
 
 def _stored(connection: Connection, case: StoredCase, key: "PseudonymKey | None") -> VolumeFile:

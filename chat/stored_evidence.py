@@ -56,6 +56,7 @@ def _case(rows: Sequence[RowMapping], sentences: tuple[Quote, ...], rank: int) -
     sources = [source for source in LABEL_PRECEDENCE if first[f"{source}_known"]]
     return CaseEvidence(
         study=first["study"],
+        dataset=first["dataset"],
         patient=first["patient"],
         rank=rank,
         day=first["day"],
@@ -69,7 +70,13 @@ def _case(rows: Sequence[RowMapping], sentences: tuple[Quote, ...], rank: int) -
 
 
 def _told(connection: Connection, ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    columns: list[Any] = [Study.id, Study.name.label("study"), Study.day, Patient.name.label("patient")]
+    columns: list[Any] = [
+        Study.id,
+        Study.name.label("study"),
+        Study.dataset,
+        Study.day,
+        Patient.name.label("patient"),
+    ]
     columns += [Volume.name.label("volume"), Volume.sex, Volume.age_years, Label.known, Label.present]
     columns += [getattr(Label, f"{source}_known") for source in LABEL_PRECEDENCE]
     rows = (

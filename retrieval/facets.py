@@ -37,13 +37,14 @@ class AgeCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facets:
-    """Counts of studies. Of sex, scanner, data set and age, as if that one were not filtered by."""
+    """Counts of studies. Of sex, scanner, data set, split and age, as if that one were not filtered by."""
 
     studies: int  # that match all filters
     findings: tuple[FindingCount, ...]  # the 18, among these
     sex: Mapping[str, int]
     manufacturer: Mapping[str, int]  # the most frequent first, as are data sets
     dataset: Mapping[str, int]
+    split: Mapping[str, int]
     age: tuple[AgeCount, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +65,8 @@ def count_facets(connection: Connection, filters: Filters) -> Facets:
         findings=findings,
         sex=_by_volume(connection, replace(filters, sex=None), Volume.sex),
         manufacturer=_by_volume(connection, replace(filters, manufacturer=None), Volume.manufacturer),
-        dataset=_by_dataset(connection, replace(filters, dataset=None)),
+        dataset=_by_study(connection, replace(filters, dataset=None), Study.dataset),
+        split=_by_study(connection, replace(filters, split=None), Study.split),
         age=_ages(connection, replace(filters, age=None)),
     )
 
@@ -125,15 +127,19 @@ def _ages(connection: Connection, filters: Filters) -> tuple[AgeCount, ...]:
     )
 
 
-def _by_dataset(connection: Connection, filters: Filters) -> dict[str, int]:
+def _by_study(
+    connection: Connection,
+    filters: Filters,
+    column: InstrumentedAttribute[str] | InstrumentedAttribute[str | None],
+) -> dict[str, int]:
     count = func.count()
     rows = connection.execute(
-        select(Study.dataset, count)
-        .where(*_matching(filters))
-        .group_by(Study.dataset)
-        .order_by(count.desc(), Study.dataset)
+        select(column, count)
+        .where(column.is_not(None), *_matching(filters))
+        .group_by(column)
+        .order_by(count.desc(), column)
     )
-    return {str(dataset): number for dataset, number in rows}
+    return {str(value): number for value, number in rows}
 
 
 def _on_volumes(filters: Filters) -> list[ColumnElement[bool]]:

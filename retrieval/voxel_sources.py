@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import bindparam, select
 from sqlalchemy.engine import Connection
 
-from encoders.errors import SearchError, VolumeError
+from encoders.errors import SearchError, UnknownNameError, VolumeError
 from retrieval.cases import RescaleRule, VolumeFile
 from retrieval.located_files import located_file
 from retrieval.reading import file_sha256, stat_file, volume_content
@@ -68,7 +68,7 @@ def voxel_source(
     name = f"{dataset}/{volume}"
     row = connection.execute(_ROW, {"dataset": storable(dataset), "volume": storable(volume)}).first()
     if row is None:
-        raise SearchError(f"there is no such volume as {name[:300]!r}: ask for one that a case lists")
+        raise UnknownNameError(f"there is no such volume as {name[:300]!r}: ask for one that a case lists")
     source = volume_sources(connection, [row.id], key).get(row.id)
     if row.sha256 is None:
         raise OutOfReachError(f"voxels of {name} are out of reach: its tables arrived, its file did not")

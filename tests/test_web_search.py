@@ -111,7 +111,7 @@ def test_an_odd_name_is_found_read_and_asked_by(archive: Engine) -> None:
         ({"upload": "none"}, 404, "no upload"),
         ({"text": "二\0\u202e\U0001fac1", "legs": ["text"]}, 200, None),
         ({"report": "Technique: CT."}, 422, "neither findings nor an impression"),
-        ({"report": "x" * 2_000_000}, 422, "1 MB"),
+        ({"report": "x" * 2_000_000}, 413, "longer than"),
         ([1], 422, "the body: "),
     ],
 )

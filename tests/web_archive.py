@@ -1,7 +1,12 @@
 """A small archive with every kind of thing that the web shows, odd names among them."""
 
+from pathlib import Path
+
+import numpy as np
 from sqlalchemy import Engine
 
+from encoders.encoder import load_encoder
+from encoders.volumes import preprocessing_digest
 from retrieval.cases import Acquisition
 from retrieval.records import CollectionInfo
 from tests.small_archive import fill, study
@@ -10,8 +15,11 @@ ODD = 'späť/ 二+1%2F "<script>" \u202eback'
 """A study's name with all that an address or a page may trip over."""
 
 
-def fill_archive(engine: Engine) -> CollectionInfo:
-    """Two studies of a patient, an odd one, one of the same name in another data set, one without report."""
+def fill_archive(engine: Engine, model: Path | None = None) -> CollectionInfo:
+    """Two studies of a patient, an odd one, one of the same name in another data set, one without report.
+
+    With a model, latents are as long as its, and it reads the questions.
+    """
     woman = Acquisition(sex="F", age_years=61.0, manufacturer="Philips", kernel="B50f")
     man = Acquisition(sex="M", age_years=93.0, manufacturer="SIEMENS")
     cases = [
@@ -38,4 +46,19 @@ def fill_archive(engine: Engine) -> CollectionInfo:
         "b_1_1": [0, 1, 0, 0],
         "z_1": [0, 0, 1, 0],
     }
-    return fill(engine, cases, volumes=latents)
+    if model is None:
+        return fill(engine, cases, volumes=latents)
+    encoder = load_encoder(model)
+    padded = {
+        name: np.pad(np.asarray(latent, np.float32), (0, encoder.latent_dim - 4))
+        for name, latent in latents.items()
+    }
+    return fill(
+        engine,
+        cases,
+        volumes=padded,
+        encoder=str(model),
+        encoder_digest=encoder.digest,
+        preprocessing_digest=f"{preprocessing_digest(encoder.grid)}/deidentified-1",
+        dim=encoder.latent_dim,
+    )

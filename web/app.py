@@ -24,6 +24,7 @@ import web.pages.accounts
 import web.pages.audit
 import web.pages.case
 import web.pages.compare
+import web.pages.docs
 import web.pages.jobs
 import web.pages.map
 import web.pages.search
@@ -32,7 +33,10 @@ from retrieval.archive_key import existing_key
 from retrieval.service import CaseSearch
 from retrieval.store import Store
 from web.access.gate import add_gate
+from web.answering import chosen_backend
 from web.desk import Desk
+from web.metrics import add_metrics
+from web.openapi import describe
 from web.problems import add_problems
 from web.settings import WebSettings
 from web.templating import FOLDER
@@ -62,6 +66,7 @@ _PAGES = (
     web.pages.jobs,
     web.pages.accounts,
     web.pages.audit,
+    web.pages.docs,
 )
 
 
@@ -93,6 +98,9 @@ def create_app(settings: WebSettings, engine: Engine) -> FastAPI:
     app.mount("/static", StaticFiles(directory=FOLDER / "static"))
     add_problems(app)
     add_gate(app, settings)
+    add_metrics(app, engine)
+    describe(app)
+    chosen_backend(settings)  # one that cannot answer is refused now
     return app
 
 

@@ -8,7 +8,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from encoders.errors import CtsearchError, DatabaseError, InputError, StorageError, UnknownNameError
+from encoders.errors import (
+    CheckpointError,
+    CtsearchError,
+    DatabaseError,
+    InputError,
+    StorageError,
+    UnknownNameError,
+)
 from web.templating import page
 
 
@@ -72,7 +79,7 @@ def status_of(error: CtsearchError) -> int:
     """Return the HTTP status that an error is answered with."""
     if isinstance(error, WebError):
         return error.status
-    if isinstance(error, DatabaseError | StorageError):
+    if isinstance(error, DatabaseError | StorageError | CheckpointError):
         return 503
     if isinstance(error, UnknownNameError):
         return 404

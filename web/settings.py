@@ -33,6 +33,9 @@ class WebSettings:
         pacs_url: a template with {accession}, {study_uid}; None: no "open in PACS".
         served_folders: that indexing jobs may read; none, no job reads a folder of the server.
         kept_views_bytes: of voxels that are kept so that volumes open quickly.
+        chat_backend: who drafts answers: extractive, ct-chat or openai.
+        chat_model: the directory of ct-chat's model.
+        reports_may_leave: sentences of reports may be sent to a chat server on another computer.
     """
 
     host: str = "127.0.0.1"
@@ -53,6 +56,9 @@ class WebSettings:
     pacs_url: str | None = None
     served_folders: tuple[str, ...] = ()
     kept_views_bytes: int = 20 * GIB
+    chat_backend: str = "extractive"
+    chat_model: str | None = None
+    reports_may_leave: bool = False
 
     def with_hosts(self, names: Iterable[str]) -> "WebSettings":
         """Return the same settings with more names that the Host header may have."""

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 _SAID: dict[int, tuple[str, str]] = {
+    400: ("The Host header, or the body, is none.", "this server does not answer to the name 'x'"),
     401: ("Nobody is signed in.", "this needs a session: sign in, or send a token as Authorization: Bearer"),
     403: ("The caller's role may not.", "anna has the role reader, and this needs admin: ask an admin"),
     404: ("There is nothing of this name.", "the dataset 'ct-rate' has no study 'valid_9_z': list its cases"),

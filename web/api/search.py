@@ -10,7 +10,8 @@ from web.api.answer_models import AnswerModel
 from web.api.problem_model import problems
 from web.asked import FilterLink, SearchBody, SearchLink, answer_document, answer_search, subjects_of
 from web.audit import record
-from web.desk import Desk, desk_of
+from web.desk import desk_of
+from web.metrics import metrics_of
 
 router = APIRouter(tags=["search"])
 
@@ -39,6 +40,7 @@ class FacetsModel(BaseModel):
     sex: dict[str, int] = Field(description="Studies by sex, as if it were not filtered by.")
     manufacturer: dict[str, int] = Field(description="By manufacturer, likewise; the most frequent first.")
     dataset: dict[str, int] = Field(description="By data set, likewise.")
+    split: dict[str, int] = Field(description="By split, likewise.")
     age: list[AgeCountModel] = Field(description="By age in decades, likewise; 90 and more are one.")
 
 
@@ -54,7 +56,7 @@ def search(request: Request, caller: Reader, asked: SearchBody) -> dict[str, Any
     Give exactly one of `text`, `case`, `report` and `upload`. An upload that is not encoded yet is answered
     with 409 and the job to wait for.
     """
-    return _answered(desk_of(request), caller, asked)
+    return _answered(request, caller, asked)
 
 
 @router.get(
@@ -65,7 +67,7 @@ def search(request: Request, caller: Reader, asked: SearchBody) -> dict[str, Any
 )
 def search_by_link(request: Request, caller: Reader, asked: Annotated[SearchLink, Query()]) -> dict[str, Any]:
     """Return what the POST returns. A report is not taken: addresses are kept in logs and histories."""
-    return _answered(desk_of(request), caller, asked.to_body())
+    return _answered(request, caller, asked.to_body())
 
 
 @router.get(
@@ -79,7 +81,9 @@ def facets(request: Request, caller: Reader, asked: Annotated[FilterLink, Query(
     return desk_of(request).search.facets(asked.to_filters()).to_json()
 
 
-def _answered(desk: Desk, caller: Caller, asked: SearchBody) -> dict[str, Any]:
+def _answered(request: Request, caller: Caller, asked: SearchBody) -> dict[str, Any]:
+    desk = desk_of(request)
     answer = answer_search(desk, caller, asked)
+    metrics_of(request).note_search(answer)
     record(desk, caller, "search", f"collection {answer.collection}", cases=subjects_of(answer))
     return answer_document(answer, caller)

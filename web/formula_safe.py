@@ -1,0 +1,30 @@
+"""CSV that a spreadsheet opens as text: a cell that it would take for a formula begins with an apostrophe."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as CSV with a header; numbers stay numbers, None is empty.
+
+    Args:
+        columns: the keys that are written, in their order.
+        rows: by column.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value).replace("\0", "")
+    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
