@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
 
-COMMAND = (sys.executable, "-m", "cli.main", "worker", "--ends-with-stdin")
 WRONG_INPUT = 2  # as the command line ends when its options or settings are wrong: once more helps nobody
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 60.0
 _ENDS_WITHIN_S = 20.0
@@ -50,6 +49,11 @@ class WorkerProcess:
     def pid(self) -> int | None:
         """Of the process that runs now."""
         return None if self._running is None else self._running.pid
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is started again when it dies."""
+        return self._watch.is_alive()
 
     def _start(self) -> float:
         # Its end of the pipe tells it when this process is gone, however that ended.
