@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from retrieval.postgres_server import EmbeddedServer
 from tests.axe import violations
-from tests.browser import SCREENSHOTS, browser  # noqa: F401 - a fixture
+from tests.browser import SCREENSHOTS
 from tests.phantom_desk import phantom_engine
 from tests.web_app import served
 
@@ -25,7 +25,7 @@ def address(server: EmbeddedServer) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def opened(address: str, browser: Browser) -> Iterator[Opened]:  # noqa: F811
+def opened(address: str, browser: Browser) -> Iterator[Opened]:
     page, complaints = new_page(browser)
     page.goto(address)
     yield page, complaints
@@ -42,12 +42,15 @@ def page(opened: Opened, address: str) -> Iterator[Page]:
     assert complaints == []
 
 
-def new_page(browser: Browser) -> Opened:  # noqa: F811
+def new_page(browser: Browser) -> Opened:
     """A page, and what its console complains of."""
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_default_timeout(LONG_MS)
     complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console",
+        lambda said: complaints.append(f"{said.text} {said.location}") if said.type == "error" else None,
+    )
     page.on("pageerror", lambda error: complaints.append(str(error)))
     return page, complaints
 
@@ -245,7 +248,7 @@ def test_axe_finds_nothing(opened: Opened, address: str, path: str, theme: str) 
 
 
 @pytest.mark.parametrize("path", ["/", "/map", "/jobs"])
-def test_axe_finds_nothing_in_an_empty_archive(engine: Engine, browser: Browser, path: str) -> None:  # noqa: F811
+def test_axe_finds_nothing_in_an_empty_archive(engine: Engine, browser: Browser, path: str) -> None:
     page, complaints = new_page(browser)
     with served(engine) as address:
         page.goto(address)
