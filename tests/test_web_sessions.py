@@ -18,6 +18,8 @@ from tests.web_accounts import (
     with_account,
 )
 from web.access.accounts import Accounts
+from web.access.rates import Rates
+from web.problems import TooManyError
 
 
 def _rows(engine: Engine, query: str):
@@ -221,3 +223,24 @@ def test_a_form_of_another_site_is_refused_even_with_the_token(engine: Engine) -
     form = {"name": "a.admin", "password": PASSWORD}  # nobody is signed in unawares as somebody else
     answer = stranger(engine).post("/sign-in", data=form, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
+
+
+def test_an_ipv6_party_is_counted_once_however_it_changes_its_address() -> None:
+    rates = Rates(requests_per_minute=1)
+    for number in range(100):
+        rates.count_address(f"2001:db8::{number:x}")
+    with pytest.raises(TooManyError):
+        rates.count_address("2001:db8::ffff")
+    rates.count_address("2001:db8:0:1::1")
+    rates.count_address("198.51.100.7")
+
+
+def test_a_name_with_signs_that_no_database_keeps_is_refused_in_a_sentence(engine: Engine) -> None:
+    for name in ("a\0b", "x" * 70_000, "\ud7ff", "'; DROP TABLE account; --"):
+        assert sign_in(stranger(engine), name) in (401, 422)
+    admin = program(engine, "admin")
+    assert admin.get("/api/v1/accounts/a%00b/tokens").status_code == 422
+    assert admin.get("/api/v1/audit", params={"case": "a\0"}).status_code == 422
+    assert admin.get("/audit", params={"actor": "a\0"}).status_code == 422
+    label = {"label": "a\0"}
+    assert admin.post("/api/v1/accounts/program.admin/tokens", json=label).status_code == 422
