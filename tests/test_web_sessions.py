@@ -17,6 +17,7 @@ from tests.web_accounts import (
     stranger,
     with_account,
 )
+from tests.web_app import client_of
 from web.access.accounts import Accounts
 from web.access.rates import Rates
 from web.problems import TooManyError
@@ -120,6 +121,17 @@ def test_a_new_password_ends_every_session(engine: Engine) -> None:
     assert browser.get("/api/v1/me").status_code == 401
     assert sign_in(browser, "a.reader") == 401
     assert sign_in(browser, "a.reader", "another long password") == 303
+
+
+def test_the_page_changes_ones_own_password_and_the_start_up_token_has_none(engine: Engine) -> None:
+    browser = signed_in(engine, "reader")
+    form = {"csrf_token": form_token_of(browser), "old": PASSWORD, "new": "short"}
+    assert "12 to 1024" in browser.post("/password", data=form).text
+    form["new"] = "another long password"
+    assert browser.post("/password", data=form).headers["location"] == "/sign-in"
+    assert browser.get("/password").status_code == 401
+    assert sign_in(browser, "a.reader", "another long password") == 303
+    assert client_of(engine).post("/password", data=form).status_code == 403
 
 
 def test_a_disabled_account_is_out_at_once_with_its_tokens_and_may_not_sign_in(engine: Engine) -> None:
