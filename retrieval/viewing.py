@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING
 from isal import igzip
 from sqlalchemy import Engine
 
-from encoders.errors import StorageError
+from encoders.errors import StorageError, UnknownNameError
 from retrieval.hounsfield_reading import read_hounsfield
 from retrieval.hu_nifti import (
     Grid,
@@ -28,7 +28,7 @@ from retrieval.hu_nifti import (
 )
 from retrieval.kept_views import KeptViews
 from retrieval.sessions import one_state
-from retrieval.voxel_sources import VoxelSource, unchanged_file, voxel_source
+from retrieval.voxel_sources import VoxelSource, is_still_there, unchanged_file, voxel_source
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
@@ -80,7 +80,7 @@ class VolumeViews:
         """Return where a volume's voxels are.
 
         Raises:
-            SearchError: there is no such volume.
+            UnknownNameError: there is no such volume.
             OutOfReachError: its voxels cannot be shown from here.
         """
         with one_state(self._engine) as connection:
@@ -174,13 +174,13 @@ class VolumeViews:
         """Keep nothing of a volume that was removed while it was read.
 
         Raises:
-            SearchError: it was.
+            UnknownNameError: it was.
         """
-        try:
-            self.source(source.dataset, source.volume)
-        except Exception:
+        with one_state(self._engine) as connection:
+            is_there = is_still_there(connection, source)
+        if not is_there:
             self._kept.forget([source.content])
-            raise
+            raise UnknownNameError(f"there is no such volume as {source.name}: it was removed meanwhile")
 
     @staticmethod
     def _named(source: VoxelSource, what: str) -> str:

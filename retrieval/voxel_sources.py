@@ -8,6 +8,7 @@ from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError, UnknownNameError, VolumeError
 from retrieval.cases import RescaleRule, VolumeFile
+from retrieval.desk_schema import Upload
 from retrieval.located_files import located_file
 from retrieval.reading import file_sha256, stat_file, volume_content
 from retrieval.records import storable
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
 _WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")
+UPLOAD = "upload"
+"""The dataset that uploads are addressed by."""
+
 _INDEX_AGAIN = "index it again from where it is now"
 
 
@@ -38,11 +42,12 @@ class VoxelSource:
     study: str
     content: bytes
     rule: RescaleRule
-    uri: str
-    is_sealed: bool
-    size: int
-    mtime_ns: int
     sha256: bytes
+    uri: str = ""
+    is_sealed: bool = False
+    size: int = 0
+    mtime_ns: int = 0
+    file: VolumeFile | None = None  # of an upload, whose bytes lie under the home and do not change
 
     @property
     def name(self) -> str:
@@ -62,7 +67,7 @@ def voxel_source(
         key: opens a place that is sealed.
 
     Raises:
-        SearchError: there is no such volume.
+        UnknownNameError: there is no such volume.
         OutOfReachError: its voxels cannot be shown from here.
     """
     name = f"{dataset}/{volume}"
@@ -95,6 +100,33 @@ def voxel_source(
     )
 
 
+def upload_source(upload_id: str, sha256: bytes, file: VolumeFile) -> VoxelSource:
+    """Return where the voxels of an upload are: the volume `upload/ID`.
+
+    Args:
+        upload_id: of the upload.
+        sha256: of its bytes as they were sent.
+        file: that holds the volume.
+    """
+    return VoxelSource(
+        dataset=UPLOAD,
+        volume=upload_id,
+        study=upload_id,
+        content=content_of(sha256),
+        rule="auto",
+        sha256=sha256,
+        file=file,
+    )
+
+
+def is_still_there(connection: Connection, source: VoxelSource) -> bool:
+    """Whether a volume or upload was not removed since it was looked up."""
+    wanted = select(Volume.id).where(Volume.dataset == source.dataset, Volume.name == source.volume)
+    if source.dataset == UPLOAD:
+        wanted = select(Upload.id).where(Upload.id == source.volume)  # type: ignore[assignment]
+    return connection.execute(wanted).first() is not None
+
+
 def content_of(sha256: bytes) -> bytes:
     """Return what views of a volume are kept under, from the digest of its bytes."""
     return volume_content(sha256, _WITHOUT_TABLE, "auto")
@@ -106,6 +138,8 @@ def unchanged_file(source: VoxelSource) -> VolumeFile:
     Raises:
         OutOfReachError: they are gone, or other ones now.
     """
+    if source.file is not None:
+        return source.file
     try:
         file = located_file(source.uri, source.name, advice=_INDEX_AGAIN)
         now = stat_file(file)

@@ -19,10 +19,15 @@ WITHOUT_A_SESSION = {
 """All that answers without a session, static files of the sign-in page apart."""
 
 READERS_MAY_POST = {
+    "/",  # a search whose report is too long for an address
+    "/api/v1/export.csv",
+    "/api/v1/export.pdf",
     "/api/v1/ask",
     "/api/v1/feedback",
     "/api/v1/jobs/1/cancel",  # their own
     "/api/v1/jobs/1/retry",  # their own
+    "/jobs/1/cancel",
+    "/jobs/1/retry",
     "/api/v1/me/password",
     "/api/v1/search",
     "/api/v1/uploads",

@@ -29,6 +29,7 @@ import web.pages.jobs
 import web.pages.map
 import web.pages.search
 import web.pages.sign_in
+import web.pages.sign_in_provider
 from retrieval.archive_key import existing_key
 from retrieval.service import CaseSearch
 from retrieval.store import Store
@@ -59,6 +60,7 @@ _API = (
 )
 _PAGES = (
     web.pages.sign_in,
+    web.pages.sign_in_provider,
     web.pages.search,
     web.pages.case,
     web.pages.compare,

@@ -15,20 +15,16 @@ from encoders.errors import StorageError
 from retrieval.archive_key import existing_key
 from retrieval.kept_views import KeptViews, views_folder
 from retrieval.viewing import OpenVolume, VolumeViews
-from retrieval.voxel_sources import OutOfReachError, VoxelSource
+from retrieval.voxel_sources import UPLOAD, OutOfReachError, VoxelSource, upload_source
 from web.access.caller import Caller
+from web.audit import record
 from web.desk import Desk, desk_of
-from web.problems import WebError
+from web.jobs.uploads import own_upload, volume_of_upload
+from web.problems import ConflictError
 
 _AUDITED_AGAIN_S = 3600.0
 _MOST_REMEMBERED = 10_000
 _T = TypeVar("_T")
-
-
-class VoxelsOutOfReachError(WebError):
-    """The archive knows the volume and cannot show it."""
-
-    status = 409
 
 
 @dataclass(slots=True)
@@ -56,8 +52,9 @@ async def viewed_source(request: Request, caller: Caller, dataset: str, volume: 
     """Return where a volume's voxels are, and write into the audit who looks at it.
 
     Raises:
-        SearchError: there is no such volume.
-        VoxelsOutOfReachError: it cannot be shown.
+        UnknownNameError: there is no such volume.
+        NotFoundError: there is no such upload of the caller's.
+        ConflictError: it cannot be shown.
     """
     return await run_in_threadpool(
         _viewed_source, views_of(request), desk_of(request), caller, dataset, volume
@@ -69,7 +66,7 @@ async def opened_volume(request: Request, source: VoxelSource) -> OpenVolume:
 
     Raises:
         VolumeError: its file is not a readable CT in Hounsfield units.
-        VoxelsOutOfReachError: its file is gone or has changed.
+        ConflictError: its file is gone or has changed.
         StorageError: too much waits to be read, or there is no room.
     """
     volumes = views_of(request).volumes
@@ -88,17 +85,21 @@ async def finished(begin: Callable[[], "Future[_T]"]) -> _T:
     try:
         return await asyncio.shield(asyncio.wrap_future(begin()))
     except OutOfReachError as error:
-        raise VoxelsOutOfReachError(str(error)) from error
+        raise ConflictError(str(error)) from error
 
 
 def _viewed_source(views: Views, desk: Desk, caller: Caller, dataset: str, volume: str) -> VoxelSource:
-    try:
-        source = views.volumes.source(dataset, volume)
-    except OutOfReachError as error:
-        raise VoxelsOutOfReachError(str(error)) from error
+    if dataset == UPLOAD:
+        upload = own_upload(desk.engine, volume, caller)
+        source = upload_source(upload.id, upload.sha256, volume_of_upload(upload))
+    else:
+        try:
+            source = views.volumes.source(dataset, volume)
+        except OutOfReachError as error:
+            raise ConflictError(str(error)) from error
     if _is_new(views, (caller.name, source.content)):
-        detail = {"volume": source.name, "sealed": source.is_sealed}
-        desk.store.audit(caller.name, "view volume", f"{dataset}/{source.study}", detail)
+        subject = f"{dataset}/{source.study}"
+        record(desk, caller, "view volume", subject, volume=source.name, sealed=source.is_sealed)
     return source
 
 

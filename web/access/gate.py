@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,9 +14,10 @@ from web.access.caller import Caller
 from web.access.credentials import Credentials
 from web.access.forms import check_form_token
 from web.access.origins import check_host, check_origin, check_proxy
+from web.access.provider import Provider
 from web.access.rates import Rates
 from web.access.security_headers import SecurityHeaders
-from web.access.session_cookie import sent_cookie, set_cookie
+from web.access.session_cookie import new_cookie_value, sent_cookie, set_cookie
 from web.access.sign_in_form import local_path, sign_in_needed
 from web.access.start_token import StartTokenCredentials
 from web.problems import answer_error
@@ -38,6 +40,8 @@ PUBLIC = frozenset(
 )
 """What answers without a session: signing in, the files of that page, and health."""
 
+_ON_THE_WAY_S = 600  # to the identity provider and back
+
 
 def add_gate(app: FastAPI, settings: WebSettings) -> None:
     """Put the gate before an application's endpoints; `app.state.desk` is there already."""
@@ -47,6 +51,17 @@ def add_gate(app: FastAPI, settings: WebSettings) -> None:
         if settings.start_token is None
         else StartTokenCredentials(settings.start_token)
     )
+    app.state.provider = None if settings.oidc is None else Provider(settings.oidc)
+    if settings.oidc is not None:
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=new_cookie_value(),  # a sign-in that a restart cuts short begins anew
+            session_cookie=f"ctsearch-provider-{settings.port}",
+            max_age=_ON_THE_WAY_S,
+            path="/sign-in",
+            same_site="lax",  # the browser comes back from another site
+            https_only=settings.behind_proxy,
+        )
     app.add_middleware(Gate, settings=settings, credentials=app.state.credentials, rates=app.state.rates)
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(SecurityHeaders, over_tls=settings.behind_proxy)

@@ -39,8 +39,16 @@ class Rates:
         Raises:
             TooManyError: there were too many for this name, or from this address.
         """
-        self._count(_SIGN_INS_OF_ADDRESS, "address", address, what="sign-ins from this address")
+        self.count_address(address)
         self._count(_SIGN_INS_OF_NAME, "name", name, what="sign-ins with this name")
+
+    def count_address(self, address: str) -> None:
+        """Count an attempt whose name is not known yet.
+
+        Raises:
+            TooManyError: there were too many from this address.
+        """
+        self._count(_SIGN_INS_OF_ADDRESS, "address", address, what="sign-ins from this address")
 
     def forget_sign_ins(self, name: str) -> None:
         """Forget the attempts of a name: it has signed in."""
