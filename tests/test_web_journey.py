@@ -162,7 +162,7 @@ def test_three_hundred_slices_show_progress_and_others_search_meanwhile(
     page.wait_for_selector(".hit")
     steps = said_by(page)
     assert len(seconds) >= 2, steps
-    assert len(set(steps)) >= 5, steps
+    assert len(set(steps)) >= 4, steps
     assert page.locator(".hit").first.get_attribute("data-study") == known.study
     sys.stdout.write(f"{len(seconds)} searches meanwhile, slowest {max(seconds):.2f} s; steps: {steps}\n")
 
