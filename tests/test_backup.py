@@ -31,7 +31,7 @@ from retrieval.search import SearchOptions
 from retrieval.service import CaseSearch
 from retrieval.snapshots import Snapshots
 from tests.small_archive import fill, study
-from tests.snapshot_archive import Archive, made_large, query
+from tests.snapshot_archive import Archive, made, query
 
 QUIET = ("audit_event", "job", "web_session")  # a restore writes there itself
 
@@ -94,15 +94,15 @@ def answers(engine: Engine, kind: str) -> list[tuple]:
 
 @pytest.fixture
 def archive(engine: Engine) -> Archive:
-    """Studies with reports and latents, enough for a snapshot; an HNSW index, a key, a queue."""
-    made = made_large(engine)
+    """Thirty studies with reports and latents, an HNSW index, a key, a queue."""
+    stored = made(engine)
     make_key()
-    build_hnsw(engine, made.info, Untold())
+    build_hnsw(engine, stored.info, Untold())
     with engine.begin() as connection:
         connection.execute(text("CREATE SCHEMA queue"))
         connection.execute(text("CREATE TABLE queue.procrastinate_jobs (id bigserial, status text)"))
         connection.execute(text("INSERT INTO queue.procrastinate_jobs (status) VALUES ('todo')"))
-    return made
+    return stored
 
 
 def test_a_dropped_archive_comes_back_row_by_row_with_the_same_answers(
@@ -111,9 +111,10 @@ def test_a_dropped_archive_comes_back_row_by_row_with_the_same_answers(
     before, shape, found = rows_of(database), shape_of(database), answers(archive.engine, "faiss")
     exact = answers(archive.engine, "pgvector")
     key = (tmp_path / "home" / KEY_FILE).read_bytes()
-    made = make_backup(tmp_path / "b.zip", progress=silent)
+    assert len(found) == 20
+    backed_up = make_backup(tmp_path / "b.zip", progress=silent)
     assert stat.S_IMODE((tmp_path / "b.zip").stat().st_mode) == 0o600
-    assert made.rows["study"] == len(before["study"])
+    assert backed_up.rows["study"] == len(before["study"])
     archive.engine.dispose()
     emptied(database)
     shutil.rmtree(tmp_path / "home")
@@ -142,7 +143,7 @@ def test_a_replaced_archive_loses_what_the_backup_has_not(
     fill(archive.engine, [study("later")], volumes={"later_1": [1, 0, 0, 0]}, collection="other", dim=4)
     Snapshots(archive.engine).build(archive.info)
     (tmp_path / "home" / "tokens").mkdir()
-    with pytest.raises(ConfigError, match=r"not empty \(\d,\d+ rows in .*say --replace"):
+    with pytest.raises(ConfigError, match=r"not empty \(\d+ rows in .*say --replace"):
         restore_backup(tmp_path / "b.zip", progress=silent)
     archive.engine.dispose()
     restore_backup(tmp_path / "b.zip", replace=True, progress=silent)
@@ -152,8 +153,8 @@ def test_a_replaced_archive_loses_what_the_backup_has_not(
 
 def test_an_older_backup_is_upgraded(archive: Archive, database: str, tmp_path: Path) -> None:
     migrate.downgrade(archive.engine, "0003")
-    made = make_backup(tmp_path / "b.zip", progress=silent)
-    assert made.schema == "0003"
+    backed_up = make_backup(tmp_path / "b.zip", progress=silent)
+    assert backed_up.schema == "0003"
     archive.engine.dispose()
     emptied(database)
     restore_backup(tmp_path / "b.zip", progress=silent)
@@ -249,7 +250,7 @@ def test_tables_of_others_are_left_out_and_left_alone(
 def test_a_full_disk_leaves_no_half_backup(archive: Archive, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 10, hard))
     try:
         with pytest.raises(StorageError, match=r"cannot be written .*has room"):
             make_backup(tmp_path / "out" / "b.zip", progress=silent)
