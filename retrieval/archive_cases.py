@@ -13,8 +13,10 @@ from retrieval.facets import Facets, count_facets
 from retrieval.filters import Filters, LabelSource
 from retrieval.hospital_names import stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
+from retrieval.kept_uploads import UploadedVolumes, forget_uploads, uploaded_volumes
 from retrieval.kept_views import forget_views
 from retrieval.neighbours import Unit
+from retrieval.postgres_errors import database_errors
 from retrieval.records import CollectionInfo, Removed
 from retrieval.sessions import one_state
 from retrieval.snapshots import Snapshots
@@ -78,7 +80,8 @@ class ArchiveCases:
         """
         with one_state(self._engine) as connection:
             stored = stored_name(connection, name, "patient", self._key)
-        return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor))
+            uploaded = uploaded_volumes(connection, "patient", stored, self._key)
+        return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor), uploaded)
 
     def remove_study(self, name: str) -> Removed:
         """Remove everything of a study, by the archive's name or the hospital's.
@@ -88,7 +91,8 @@ class ArchiveCases:
         """
         with one_state(self._engine) as connection:
             stored = stored_name(connection, name, "study", self._key)
-        return self._removed(lambda: self._store.remove_study(stored, actor=self._actor))
+            uploaded = uploaded_volumes(connection, "study", stored, self._key)
+        return self._removed(lambda: self._store.remove_study(stored, actor=self._actor), uploaded)
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection with its latents and its snapshot; cases stay.
@@ -110,8 +114,8 @@ class ArchiveCases:
         with one_state(self._engine) as connection:
             return asked_collection(connection, name)
 
-    def _removed(self, remove: Callable[[], Removed]) -> Removed:
-        """Remove cases, the tokens and views kept of them and the snapshots that hold their latents.
+    def _removed(self, remove: Callable[[], Removed], uploaded: UploadedVolumes) -> Removed:
+        """Remove cases, what is kept of them, their uploads, and the snapshots that hold their latents.
 
         The next search builds a snapshot anew.
         """
@@ -123,6 +127,8 @@ class ArchiveCases:
                     delete(info)
         forget_tokens(tokens_folder(), removed.contents)
         forget_views(removed.contents)
+        with database_errors(), self._engine.begin() as connection:
+            forget_uploads(connection, uploaded)
         return removed
 
     @property

@@ -25,9 +25,14 @@ def client_of(engine: Engine, *, token: str | None = TOKEN, **settings) -> TestC
 @contextmanager
 def served(engine: Engine, **settings) -> Iterator[str]:
     """The address, with its start-up token, of the application in a thread of its own."""
-    config = uvicorn.Config(
-        create_app(WebSettings(start_token="served", **settings), engine), port=0, log_level="warning"
-    )
+    with running(engine, start_token="served", **settings) as origin:
+        yield f"{origin}/?token=served"
+
+
+@contextmanager
+def running(engine: Engine, **settings) -> Iterator[str]:
+    """The origin of the application in a thread of its own."""
+    config = uvicorn.Config(create_app(WebSettings(**settings), engine), port=0, log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -37,7 +42,7 @@ def served(engine: Engine, **settings) -> Iterator[str]:
                 raise RuntimeError("the server did not start")
             time.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/?token=served"
+        yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join()

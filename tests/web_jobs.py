@@ -39,7 +39,7 @@ def phantom_collection(engine: Engine, name: str = "default") -> CollectionInfo:
 def nifti_bytes(*, noise: float = 10.0, shape: tuple[int, int, int] = (24, 48, 48)) -> bytes:
     """A drawn chest as .nii.gz; another noise is another scan."""
     image = nib.Nifti1Image(as_xyz(chest_hu(shape, noise=noise)), np.diag((-8.0, -8.0, 8.0, 1.0)))
-    return gzip.compress(image.to_bytes(), 1)
+    return gzip.compress(image.to_bytes(), 1, mtime=0)
 
 
 def dicom_bytes(slices: list[Dataset] | None = None) -> dict[str, bytes]:
@@ -52,7 +52,7 @@ def dicom_bytes(slices: list[Dataset] | None = None) -> dict[str, bytes]:
     return files
 
 
-def zip_bytes(files: Mapping[str | zipfile.ZipInfo, bytes]) -> bytes:
+def zip_bytes(files: Mapping[Any, bytes]) -> bytes:
     """A zip of files."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -18,7 +18,7 @@ from web.access.accounts import Accounts
 from web.app import create_app
 from web.settings import EVERYWHERE, WebSettings
 from web.warming import warm_up
-from web.worker_process import COMMAND, WorkerProcess
+from web.worker_process import WorkerProcess, worker_command
 
 _CONNECTIONS = 20  # of the archive's pool; as many more where they are all taken
 _STREAMS_END_WITHIN_S = 5
@@ -75,7 +75,7 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
             announce(sentence)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the worker would outlive the server
         if asked.worker:
-            stack.enter_context(WorkerProcess((*COMMAND, "--device", settings.device)))
+            stack.enter_context(WorkerProcess(worker_command(settings.device)))
         warm_up(app.state.desk)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])

@@ -26,7 +26,7 @@ class WebSettings:
         oidc: the identity provider that signs people in beside passwords; None: passwords alone.
         device: where encoders run.
         largest_upload_bytes: of one upload as it is sent.
-        largest_unpacked_bytes: of an archive's files together, and of a volume's voxels.
+        largest_unpacked_bytes: of a zip's files together.
         largest_upload_files: how many files an upload or the archive in it may hold.
         uploads_kept_days: after which an upload that was not indexed is deleted.
         waiting_jobs: how many may wait before uploads are refused with 429.

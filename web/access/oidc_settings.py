@@ -30,7 +30,7 @@ class OidcSettings:
     client_secret: str = field(repr=False)
     name_claim: str = "preferred_username"
     role_claim: str = "groups"
-    roles: Mapping[str, Role] = field(default_factory=dict)
+    roles: Mapping[str, Role] = field(default_factory=dict, hash=False)
     default_role: Role | None = None
 
     def role_of(self, claims: Mapping[str, Any]) -> Role | None:

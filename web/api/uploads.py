@@ -13,10 +13,11 @@ from web.jobs.orders import check_room, order_encoding
 from web.jobs.receiving import Limits, Received, receive, too_large
 from web.jobs.upload_folders import check_disk, delete_folder, new_upload
 from web.jobs.uploads import check_received, keep_upload, name_of, own_upload, remove_upload
+from web.problems import ConflictError
 
 router = APIRouter(tags=["uploads"])
 
-_FORM_BYTES = 1 << 20  # what boundaries and headers of a form may take beside its files
+_FORM_BYTES = 4 << 20  # what boundaries and headers of a form may take beside its files
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -45,6 +46,10 @@ _BODY: dict[str, Any] = {
             }
         },
     }
+}
+_NOT_DELETED: dict[int | str, dict[str, Any]] = {
+    404: {"description": "none of yours"},
+    409: {"description": "it was indexed"},
 }
 _EXAMPLE = {"upload": "9f86d081884c7d659a2feaa0c55ad015", "name": "chest.nii.gz", "size": 8123456, "job": 7}
 
@@ -93,11 +98,15 @@ def show_upload(request: Request, caller: Reader, upload_id: str) -> dict[str, A
     return own_upload(desk_of(request).engine, upload_id, caller).to_json()
 
 
-@router.delete("/uploads/{upload_id}", status_code=204, responses={404: {"description": "none of yours"}})
+@router.delete("/uploads/{upload_id}", status_code=204, responses=_NOT_DELETED)
 def delete_upload(request: Request, caller: Reader, upload_id: str) -> Response:
     """Delete an upload of yours: its bytes, what was encoded of it, its jobs."""
     desk = desk_of(request)
     found = own_upload(desk.engine, upload_id, caller)
+    if found.indexed_at is not None:
+        raise ConflictError(
+            "the upload was indexed, so it is the archive's: ctsearch cases remove takes its study out"
+        )
     remove_upload(desk.engine, found.id)
     desk.store.audit(caller.name, "remove upload", f"upload/{found.id}", {})
     return Response(status_code=204)

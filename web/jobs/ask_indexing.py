@@ -5,6 +5,7 @@ from typing import Any
 
 from encoders.errors import InputError
 from encoders.model_card import built_in_names
+from retrieval.records import storable
 from web.access.caller import Caller
 from web.desk import Desk
 from web.jobs.orders import order_indexing
@@ -33,14 +34,14 @@ def order_index(
     if (upload is None) == (folder is None):
         raise InputError("say what is to be indexed: one upload, or one folder")
     _check_encoder(desk, how.get("encoder"))
-    asked = dict(how)
+    asked = {**how, "collection": storable(how["collection"])}
     if upload is not None:
-        own_upload(desk.engine, upload, caller)
+        upload = own_upload(desk.engine, upload, caller).id
         subject = f"upload/{upload}"
     else:
         found, root = folder_and_root(folder or "", desk.settings.served_folders)
-        asked |= {"folder": str(found), "served": root}
-        subject = f"collection {how['collection']}"
+        asked |= {"folder": storable(str(found)), "served": root}
+        subject = f"collection {asked['collection']}"
     job_id = order_indexing(
         desk.engine,
         actor=caller.name,
@@ -48,7 +49,7 @@ def order_index(
         asked=asked,
         waiting_jobs=desk.settings.waiting_jobs,
     )
-    desk.store.audit(caller.name, "index", subject, {"job": job_id, "collection": how["collection"]})
+    desk.store.audit(caller.name, "index", subject, {"job": job_id, "collection": asked["collection"]})
     return job_id
 
 

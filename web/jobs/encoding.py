@@ -20,7 +20,7 @@ from web.jobs.chosen_volume import choose_volume
 from web.jobs.job_rows import Claim, finish_job
 from web.jobs.report import Report
 from web.jobs.unpacking import unpack
-from web.jobs.upload_folders import upload_folder
+from web.jobs.upload_folders import as_sender_knows_it, upload_folder
 from web.settings import WebSettings
 
 
@@ -75,7 +75,8 @@ def _store(
 ) -> None:
     content = file_sha256(volume)
     named = {"kind": volume.kind, "files": [path.name for path in volume.paths]}
-    result = {"upload": claim.upload, "collection": info.name, "warnings": list(warnings)}
+    warnings = [as_sender_knows_it(warning) for warning in warnings]
+    result = {"upload": claim.upload, "collection": info.name, "warnings": warnings}
     with database_errors(), engine.begin() as connection:
         finish_job(connection, claim, result, progress=report.last())  # first: the upload may be gone
         connection.execute(_VOLUME, {"upload": claim.upload, "volume": json.dumps(named)})
@@ -86,7 +87,7 @@ def _store(
                 "collection": info.id,
                 "latent": latent.astype(np.float32),
                 "content": content,
-                "warnings": json.dumps(list(warnings)),
+                "warnings": json.dumps(warnings),
             },
         )
 

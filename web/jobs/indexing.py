@@ -7,12 +7,13 @@ from sqlalchemy import Engine, text
 from encoders.errors import InputError
 from retrieval.archive import index_archive
 from retrieval.index_summary import IndexRequest
+from retrieval.kept_uploads import FILES
 from retrieval.postgres_errors import database_errors
 from web.jobs.job_rows import Claim, finish_job
 from web.jobs.report import Report
 from web.jobs.served_folders import contained_folder
 from web.jobs.unpacking import unpack
-from web.jobs.upload_folders import upload_folder
+from web.jobs.upload_folders import as_sender_knows_it, upload_folder
 from web.settings import WebSettings
 
 _MOST_FAILURES = 1000  # are listed; all are in the archive's own list
@@ -47,7 +48,11 @@ def index_source(engine: Engine, settings: WebSettings, claim: Claim, report: Re
     if isinstance(failures, list):
         document["failed"] = len(failures)
         with database_errors(), engine.begin() as connection:
-            finish_job(connection, claim, document, failures[:_MOST_FAILURES], progress=report.last())
+            shown = [
+                {name: as_sender_knows_it(value) for name, value in failure.items()}
+                for failure in failures[:_MOST_FAILURES]
+            ]
+            finish_job(connection, claim, document, shown, progress=report.last())
 
 
 def _unpacked(engine: Engine, upload_id: str, settings: WebSettings, report: Report) -> Path:
@@ -64,4 +69,4 @@ def _unpacked(engine: Engine, upload_id: str, settings: WebSettings, report: Rep
         raise InputError("the upload holds no CT: send another")
     with database_errors(), engine.begin() as connection:
         connection.execute(text("UPDATE upload SET indexed_at = now() WHERE id = :id"), {"id": upload_id})
-    return folder / "files"
+    return folder / FILES

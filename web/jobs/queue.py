@@ -45,7 +45,7 @@ class Patience:
     heartbeat_s: float = 3.0
     stalled_s: float = 15.0
     tend_s: float = 5.0
-    ending_s: float = 20.0  # that a job under way has to come to an end
+    ending_s: float = 12.0  # that a job under way has to come to an end; systemd and the server wait longer
 
 
 def make_queue(engine: Engine) -> None:

@@ -184,7 +184,7 @@ class _Writer:
 
     def _on_part_end(self) -> None:
         if self._stream is None:
-            self._received.fields[self._field or ""] = self._content.decode("utf-8", "replace")
+            self._received.fields[self._field or ""] = storable(self._content.decode("utf-8", "replace"))
             return
         path = Path(self._stream.name)
         self.close()

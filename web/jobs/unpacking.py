@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from encoders.errors import InputError, StorageError
+from retrieval.kept_uploads import FILES
 from web.jobs.file_kinds import ENDINGS, LOOKED_AT, FileKind, is_archive, kind_of, kind_of_start
 from web.jobs.zip_check import check_sizes, checked_zip
 
@@ -29,7 +30,9 @@ def unpack(folder: Path, *, largest_bytes: int, most_files: int, told: Told) -> 
         TooLargeError: it unpacks to more than may be.
         StorageError: the disk is full.
     """
-    done = folder / "files"
+    done = folder / FILES
+    if not done.exists() and not (folder / "sent").exists():
+        raise InputError("the bytes of the upload are gone: upload it again")
     if not done.exists():
         part = folder / "files.part"
         shutil.rmtree(part, ignore_errors=True)  # of a worker that was killed

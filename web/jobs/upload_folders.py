@@ -4,6 +4,7 @@ CTSEARCH_HOME/uploads/ID/sent/…     as it came, until it is unpacked
 CTSEARCH_HOME/uploads/ID/files/…    what it holds of CTs: ID.nii.gz, or ID-00001.dcm and so on
 """
 
+import re
 import secrets
 import shutil
 import time
@@ -12,8 +13,10 @@ from pathlib import Path
 
 from encoders.errors import StorageError
 from retrieval.database_address import home
+from retrieval.kept_uploads import uploads_folder
 
 _ID_BYTES = 16
+_OUR_NAME = re.compile(r"[0-9a-f]{32}-(\d{5,})(?:\.[a-z.]+[a-z])?")
 _LEAST_ROOM = 64 << 20  # is left on the disk, for the database beside
 
 
@@ -23,7 +26,8 @@ def uploads_home() -> Path:
     Raises:
         StorageError: it cannot be made.
     """
-    folder = home() / "uploads"
+    home()  # it may be missing too
+    folder = uploads_folder()
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
@@ -34,6 +38,11 @@ def uploads_home() -> Path:
 def upload_folder(upload_id: str) -> Path:
     """Return an upload's folder, whether it is there or not; the id is one that was in the table."""
     return uploads_home() / upload_id
+
+
+def as_sender_knows_it(sentence: str) -> str:
+    """Return a sentence about an upload without the names that the server gave its files."""
+    return _OUR_NAME.sub(lambda found: f"file {int(found[1])} of the upload", sentence)
 
 
 def new_upload() -> tuple[str, Path]:

@@ -13,8 +13,10 @@ from sqlalchemy.engine import Connection, Row
 
 from encoders.errors import InputError
 from retrieval.cases import VolumeFile
+from retrieval.kept_uploads import FILES
 from retrieval.kept_views import forget_views
 from retrieval.postgres_errors import database_errors
+from retrieval.records import storable
 from retrieval.voxel_sources import content_of
 from web.access.caller import Caller
 from web.jobs.file_kinds import kind_of
@@ -25,6 +27,7 @@ from web.problems import ConflictError, NotFoundError
 from web.settings import WebSettings
 
 DATASET = "upload"  # in addresses: upload/ID
+_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +76,17 @@ def own_upload(engine: Engine, upload_id: str, caller: Caller) -> UploadView:
     return found
 
 
+def own_uploads(engine: Engine, caller: Caller) -> list[UploadView]:
+    """Return the caller's newest uploads."""
+    where = "WHERE actor = :actor ORDER BY created_at DESC LIMIT :limit"
+    with database_errors(), engine.connect() as connection:
+        rows = connection.execute(text(f"{_SELECT} {where}"), {"actor": caller.name, "limit": _SHOWN}).all()
+    return [_view(row) for row in rows]
+
+
 def upload_of(connection: Connection, upload_id: str) -> UploadView | None:
     """Return an upload, or None."""
-    row = connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": upload_id}).one_or_none()
+    row = connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": storable(upload_id)}).one_or_none()
     return None if row is None else _view(row)
 
 
@@ -84,7 +95,7 @@ def latent_of_upload(connection: Connection, upload_id: str, collection_id: int)
     row = connection.execute(_LATENT, {"upload": upload_id, "collection": collection_id}).one_or_none()
     if row is None:
         return None
-    latent = np.asarray(row.latent, np.float32)
+    latent: npt.NDArray[np.float32] = row.latent.to_numpy().astype(np.float32)
     return UploadedLatent(latent=latent, content=bytes(row.content), warnings=tuple(row.warnings))
 
 
@@ -96,7 +107,7 @@ def volume_of_upload(upload: UploadView) -> VolumeFile:
     """
     if upload.volume is None:
         raise ConflictError("the upload has not been read yet: wait for its job")
-    folder = upload_folder(upload.id) / "files"
+    folder = upload_folder(upload.id) / FILES
     paths = tuple(folder / name for name in upload.volume["files"])
     kind = upload.volume["kind"]
     return VolumeFile(kind=kind, uri=str(folder if kind == "dicom" else paths[0]), paths=paths)

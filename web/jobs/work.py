@@ -13,6 +13,7 @@ from web.jobs.indexing import index_source
 from web.jobs.job_rows import Claim, JobGoneError, claim_job, fail_job, put_back
 from web.jobs.queue import PutBackError, Stopping
 from web.jobs.report import Report
+from web.jobs.upload_folders import as_sender_knows_it
 from web.settings import WebSettings
 
 _log = logging.getLogger(__name__)
@@ -62,6 +63,6 @@ class Bench:
     def _fail(self, claim: Claim, error: str) -> None:
         try:
             with database_errors(), self.engine.begin() as connection:
-                fail_job(connection, claim, error)
+                fail_job(connection, claim, as_sender_knows_it(error))
         except JobGoneError:
             _log.info("job %d was cancelled, or is done by another worker", claim.id)

@@ -15,6 +15,7 @@ _LARGEST_DIRECTORY = 16 << 20
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 1
+_ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 _END = struct.Struct("<4s4H2LH")
 _END_MARK = b"PK\x05\x06"
 _ZIP64_LOCATOR = 20
@@ -72,17 +73,18 @@ def check_sizes(unpacked: int, packed: int, largest_bytes: int) -> None:
 
 def _fault_of(entry: zipfile.ZipInfo) -> str | None:
     name, kind = entry.orig_filename, stat.S_IFMT(entry.external_attr >> 16)
-    if not name or "\0" in name or "\\" in name or name.startswith("/") or _DRIVE.match(name):
-        return "is no relative path"
-    if ".." in name.split("/"):
-        return "leads out of its folder"
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return "is a symbolic link" if kind == stat.S_IFLNK else "is no plain file"
-    if entry.flag_bits & _ENCRYPTED:
-        return "is encrypted"
-    if entry.compress_type not in _METHODS:
-        return "is compressed in a way that is not taken"
-    return None
+    is_archive = name.lower().endswith(_ARCHIVES) and not name.lower().endswith(".nii.gz")
+    faults = {
+        "is no relative path": not name or name.startswith("/") or bool(_DRIVE.match(name)),
+        "has signs in its name that no path has": "\0" in name or "\\" in name,
+        "leads out of its folder": ".." in name.split("/"),
+        "is a symbolic link": kind == stat.S_IFLNK,
+        "is no plain file": kind not in (0, stat.S_IFLNK, stat.S_IFREG, stat.S_IFDIR),
+        "is an archive itself": is_archive,
+        "is encrypted": bool(entry.flag_bits & _ENCRYPTED),
+        "is compressed in a way that is not taken": entry.compress_type not in _METHODS,
+    }
+    return next((fault for fault, found in faults.items() if found), None)
 
 
 def _check_directory(path: Path) -> None:

@@ -77,8 +77,10 @@ function follow(brought, collection) {
 
 function showJob(job) {
   const progress = job.progress ?? {};
-  const share = progress.total ? progress.done / progress.total : undefined;
-  show(job.state === "queued" ? "Waiting for the encoder" : progress.step || "Encoding", share);
+  const share = job.state === "queued" ? undefined : progress.share;
+  const doing = job.state === "queued" ? "waiting for the encoder" : progress.doing || "encoding";
+  const count = progress.total ? ` ${progress.done} of ${progress.total}` : "";
+  show(`${doing[0].toUpperCase()}${doing.slice(1)}${count}, ${Math.round(progress.seconds ?? 0)} s`, share);
 }
 
 function open(brought, collection) {
