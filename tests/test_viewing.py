@@ -1,4 +1,4 @@
-"""What is kept to be looked at: read once however many ask, bounded, whole or not there, gone when removed."""
+"""What is kept to be looked at: read once however many ask, bounded, gone when removed."""
 
 import io
 import os

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -46,14 +47,12 @@ def main() -> None:
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
         console.print(f"memory at most: {peak_mb:.0f} MB")
         for plane in PLANES:
-            each = [_cpu_s(lambda plane=plane, i=i: _draw(kept, grids[0], plane, 120 + i)) for i in range(_SLICES)]
+            each = [_cpu_s(partial(_draw, kept, grids[0], plane, 120 + i)) for i in range(_SLICES)]
             console.print(
                 f"{plane} slice: {1000 * np.median(each):.0f} ms, p95 {1000 * np.percentile(each, 95):.0f}"
             )
         for edge in (96, 256):
-            console.print(
-                f"preview of {edge}: {_cpu_s(lambda edge=edge: _shrink(kept, grids[0], edge)):.2f} s"
-            )
+            console.print(f"preview of {edge}: {_cpu_s(partial(_shrink, kept, grids[0], edge)):.2f} s")
 
 
 def _cpu_s(work: Callable[[], object]) -> float:
