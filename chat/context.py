@@ -14,7 +14,7 @@ from chat.evidence import CaseEvidence, Evidence
 from chat.picking import pick_sentences
 from chat.question import understand
 from chat.shown_volumes import volumes_of
-from chat.stored_evidence import stored_cases, studies_of_same_patients
+from chat.stored_evidence import stored_cases, studies_of_same_patients, told_apart
 from encoders.errors import CheckpointError, ReportError, SearchError
 from retrieval.hospital_names import find_case_by_any_name
 from retrieval.named_cases import StoredCase, case_in
@@ -130,6 +130,7 @@ class Context:
                 cases += studies_of_same_patients(connection, studies)
         if any(part.kind == "score" for part in understand(question)):
             cases = [self._scored(case, subject) for case in cases]
+        cases = told_apart(cases)
         chosen = pick_sentences(question, cases)
         return Evidence(cases=tuple(cases), has_volume=subject.volume is not None, chosen=chosen)
 
@@ -180,9 +181,7 @@ class Context:
     def _scored(self, case: CaseEvidence, subject: Subject) -> CaseEvidence:
         """Add zero-shot probabilities; a case without a latent, or an encoder without text, has none."""
         try:
-            scores = self._search.score_case(
-                case.study, collection=subject.collection, dataset=case.dataset or None
-            )
+            scores = self._search.score_case(case.study, collection=subject.collection, dataset=case.dataset)
         except (SearchError, ReportError, CheckpointError):
             return case
         return replace(case, scores=dict(scores.probabilities))

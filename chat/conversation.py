@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from chat.answer import Answer, answer, check_question
 from chat.backends import Asked, Backend, Mode
 from chat.context import Context, Subject
-from chat.evidence import CaseEvidence, Evidence
+from chat.evidence import Evidence
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,6 @@ class Conversation:
         self._volume_tokens = volume_tokens
         self._history = list(history)  # (question, answer), oldest first
         self.last: Answer | None = None
-        self.cases: tuple[CaseEvidence, ...] = ()  # that the last answer was looked for in
 
     def ask(self, question: str, on_text: Callable[[str], None] | None = None) -> Answer:
         """Answer a question, and remember it.
@@ -58,7 +57,6 @@ class Conversation:
             history=tuple(self._history),
             volume_tokens=self._volume_tokens,
         )
-        self.cases = evidence.cases
         self.last = answer(asked, self._backend, on_text)
         self._history.append((question, self.last.text))
         return self.last

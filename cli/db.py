@@ -64,7 +64,9 @@ def stop() -> None:
 @app.command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(help="The backup; one that is there is replaced at the end.")],
-    uploads: Annotated[bool, typer.Option("--uploads", help="Uploaded scans too.")] = False,
+    uploads: Annotated[
+        bool, typer.Option("--uploads", help="Uploaded scans too; indexed ones lie nowhere else.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Write the archive and its key into one file of mode 0600. It holds patients: keep it as safe."""

@@ -1,6 +1,5 @@
 """The picture of an answer: finds the voxels of the question and of its hits, as far as they are in reach."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from encoders.errors import CtsearchError
 from retrieval.answers import Answer
 from retrieval.hits import Hit
 from retrieval.picture import Slices, Tile, draw_hits, take_slices
-from retrieval.sources import SERIES_MARK
+from retrieval.sources import series_files
 
 MOST_TILES = 12
 _GRID = VolumeGrid(slices=240, rows=480, columns=480, slice_mm=1.75, pixel_mm=1.0)  # a chest with its arms
@@ -42,7 +41,7 @@ def slices_at(uri: str) -> Slices:
 
     if uri.startswith("phantom:"):
         return take_slices(*draw_volume(uri, SHOWN_MM))
-    prepared = prepare_volume(_files_at(uri), grid=_GRID)
+    prepared = prepare_volume(series_files(uri) or Path(uri), grid=_GRID)
     return take_slices(prepared.volume_DHW * np.float32(_HU_AT_ONE), _GRID.spacing_mm)
 
 
@@ -51,17 +50,6 @@ def _slices_at(uri: str | None) -> Slices | None:
         return None if uri is None else slices_at(uri)
     except CtsearchError:
         return None
-
-
-def _files_at(uri: str) -> Path | Sequence[Path]:
-    """The file, or the files of a DICOM series, that a source names."""
-    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
-    if not mark or not Path(folder).is_dir():
-        return Path(uri)
-    from encoders.dicom import find_series
-
-    named = (series for series in find_series(Path(folder)).series if series.series_uid == series_uid)
-    return next((series.paths for series in named), Path(uri))
 
 
 def _query_tile(answer: Answer) -> Tile:

@@ -16,9 +16,6 @@ _QUEUE_TABLE = "procrastinate_jobs"
 DERIVED_TABLES = ("web_session",)
 """Rows that a backup leaves out: people sign in again."""
 
-UPLOAD_TABLES = ("upload", "upload_latent", "job")
-"""Rows that mean nothing without the uploaded files."""
-
 
 def tables(connection: Connection) -> list[str]:
     """Return the archive's tables that are there, those of collections included; the public schema's."""

@@ -13,7 +13,6 @@ from encoders.errors import DatabaseError
 from retrieval.archive_key import KEY_FILE, existing_key
 from retrieval.archive_objects import (
     DERIVED_TABLES,
-    UPLOAD_TABLES,
     foreign_tables,
     row_counts,
 )
@@ -46,7 +45,7 @@ def make_backup(
 
     Args:
         path: the file; one that is there already is replaced at the end.
-        with_uploads: uploaded files too, and the rows that describe them.
+        with_uploads: uploaded files too; of those that were indexed nothing else has the voxels.
         progress: is told how far it is.
         actor: who takes it, for the audit.
 
@@ -77,11 +76,10 @@ def _write(
     with_uploads: bool,
     progress: Progress,
 ) -> BackupManifest:
-    without = DERIVED_TABLES if with_uploads else DERIVED_TABLES + UPLOAD_TABLES
     with one_state(engine) as connection:
-        rows = row_counts(connection, without)
+        rows = row_counts(connection, without=DERIVED_TABLES)
         size = int(connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one())
-        writer.add(DUMP, _dumped(clients, _arguments(connection, without), progress))
+        writer.add(DUMP, _dumped(clients, _arguments(connection), progress))
     key = existing_key()
     if key is not None:
         writer.add(KEY, [key.secret])
@@ -115,12 +113,12 @@ def key_path() -> Path:
     return home() / KEY_FILE
 
 
-def _arguments(connection: Connection, without: tuple[str, ...]) -> list[str]:
+def _arguments(connection: Connection) -> list[str]:
     snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
     arguments = [f"--snapshot={snapshot}", "--format=custom", "--compress=gzip:1", "--no-password"]
     arguments += ["--no-owner", "--no-privileges", "--schema=public"]
     arguments += [f'--exclude-table=public."{name}"' for name in foreign_tables(connection)]
-    return arguments + [f'--exclude-table-data=public."{name}"' for name in without]
+    return arguments + [f'--exclude-table-data=public."{name}"' for name in DERIVED_TABLES]
 
 
 def _dumped(clients: Clients, arguments: list[str], progress: Progress) -> Iterator[bytes]:

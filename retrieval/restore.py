@@ -117,30 +117,29 @@ def _load(
     if not replace:
         _refuse_full(counts)
     clients = find_clients(state.server.postgres // 10000)
-    placed = _Placed(backup, key)
-    try:
-        load_dump(
-            clients,
-            lambda: backup.blocks(DUMP),
-            total_bytes=backup.manifest.part(DUMP).bytes,
-            before=[
-                f"SET lock_timeout = '{_WAIT_FOR_OTHERS_S}s'",
-                f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})",
-                "CREATE EXTENSION IF NOT EXISTS vector",
-                *drops,
-            ],
-            after=_afterwards(backup, actor),
-            rows=backup.manifest.rows,
-            before_commit=placed.place,
-            progress=progress,
-        )
-    except BaseException:
-        placed.take_back()
-        raise
+    load_dump(
+        clients,
+        lambda: backup.blocks(DUMP),
+        total_bytes=backup.manifest.part(DUMP).bytes,
+        before=[
+            f"SET lock_timeout = '{_WAIT_FOR_OTHERS_S}s'",
+            f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})",
+            "CREATE EXTENSION IF NOT EXISTS vector",
+            *drops,
+        ],
+        after=_afterwards(backup, actor),
+        rows=backup.manifest.rows,
+        before_commit=_Placed(backup, key).place,
+        progress=progress,
+    )
 
 
 class _Placed:
-    """Files that go beside the database in the moment before its transaction is committed."""
+    """Files that go beside the database in the moment before its transaction is committed.
+
+    Should COMMIT then fail they stay: without its transaction the key opens nothing, without the key a
+    restored archive would be worse off.
+    """
 
     def __init__(self, backup: Backup, key: PseudonymKey | None) -> None:
         self._backup = backup
@@ -148,17 +147,18 @@ class _Placed:
         self._made: list[Path] = []
 
     def place(self) -> None:
-        for part in self._backup.manifest.parts:
-            if part.name.startswith(UPLOADS):
-                self._write(_upload_path(part.name), part.name)
-        if self._key is not None:
-            self._made.append(key_path())
-            self._key.save(key_path())
-
-    def take_back(self) -> None:
-        for path in self._made:
-            with suppress(OSError):
-                path.unlink()
+        """Write all of them, or none."""
+        try:
+            for part in self._backup.manifest.parts:
+                if part.name.startswith(UPLOADS):
+                    self._write(_upload_path(part.name), part.name)
+            if self._key is not None:
+                self._key.save(key_path())
+        except BaseException:
+            for path in self._made:
+                with suppress(OSError):
+                    path.unlink()
+            raise
 
     def _write(self, path: Path, name: str) -> None:
         if path.exists():

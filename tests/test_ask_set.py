@@ -185,6 +185,7 @@ def test_what_is_wrong_with_a_backend_is_one_sentence(command: Command, chat: Pa
         (whole, 2, "give both"),
         ((*whole, "--out", tmp_path / "o", "--case", "a"), 2, "give nothing else"),
         ((*whole, "--out", tmp_path / "o", "--mode", "short_answer"), 2, "give nothing else"),
+        ((*whole, "--out", tmp_path / "o", "-k", "5"), 2, "give nothing else"),
         ((*whole, "--out", tmp_path / "o", "--without-volume"), 2, "extractive sees none"),
     ]:
         said = command(*arguments)

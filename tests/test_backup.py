@@ -11,6 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import psycopg
@@ -304,6 +305,39 @@ def test_a_restore_that_is_killed_leaves_the_archive_of_before(
     assert (rows_of(database), shape_of(database)) == (before, shape)  # waits for the server to give up
     restore_backup(tmp_path / "b.zip", replace=True, progress=silent)
     assert "later" not in str(rows_of(database)["study"])
+
+
+@pytest.fixture
+def plain_role(server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    """The address of a database that an ordinary role owns, its extension made by the administrator."""
+    name = f"clerk_{os.getpid()}"
+    with server.connect(autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'a b'")
+        connection.execute(f"CREATE DATABASE {name} OWNER {name}")
+    with server.connect(dbname=name, autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+    port = urlsplit(server.state().address).port
+    address = f"postgresql://{name}@127.0.0.1:{port}/{name}"
+    (tmp_path / "password").write_text("a b\n")
+    monkeypatch.setenv("CTSEARCH_DATABASE", address)
+    monkeypatch.setenv("CTSEARCH_DATABASE_PASSWORD_FILE", str(tmp_path / "password"))
+    monkeypatch.setenv("CTSEARCH_HOME", str(tmp_path / "home"))
+    yield f"{address}?password=a%20b"
+    with server.connect(autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        connection.execute(f"DROP ROLE {name}")
+
+
+def test_a_role_without_rights_backs_up_and_restores_its_own_database(
+    plain_role: str, tmp_path: Path
+) -> None:
+    engine = migrate.open_archive()
+    fill(engine, [study("a", findings="A nodule.")], volumes={"a_1": [1, 0, 0, 0]})
+    engine.dispose()
+    before = rows_of(plain_role)
+    make_backup(tmp_path / "b.zip", progress=silent)
+    restore_backup(tmp_path / "b.zip", replace=True, progress=silent)
+    assert rows_of(plain_role) == before
 
 
 @pytest.fixture

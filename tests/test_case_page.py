@@ -41,7 +41,7 @@ def test_a_case_shows_its_report_in_numbered_sentences_and_its_findings(client: 
     assert page.status_code == 200
     assert 'id="findings-1"' in page.text
     assert 'id="impression-1"' in page.text
-    assert "More like this but without Pleural effusion" in page.text
+    assert "Cases like this one that are known not to have Pleural effusion" in page.text
     assert f"/?case={study}&amp;dataset=phantom&amp;without_label=Pleural+effusion" in page.text.replace(
         "%20", "+"
     )

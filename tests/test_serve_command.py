@@ -86,6 +86,16 @@ def test_the_printed_address_opens_the_page_and_a_worker_lives_and_dies_with_the
         _until(lambda: not _is_running(again))
 
 
+@pytest.mark.slow  # two processes load torch
+def test_a_worker_ends_with_a_server_that_is_killed(engine: Engine) -> None:
+    with _serving() as (_, process):
+        _until(lambda: bool(_children(process.pid)))
+        worker = _children(process.pid)[0]
+        process.kill()
+        process.wait()
+        _until(lambda: not _is_running(worker), within_s=60)
+
+
 def test_a_taken_port_is_one_sentence(engine: Engine) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -52,7 +52,7 @@ def test_an_answer_comes_sentence_by_sentence_and_is_the_command_lines(client, c
     name, answer = events[-1]
     assert name == "answer"
     assert "".join(data["text"] for name, data in events if name == "sentence").strip() == answer["answer"]
-    assert {quote.pop("dataset") for quote in answer["citations"]} == {"ct-rate"}
+    assert {quote["dataset"] for quote in answer["citations"]} == {"ct-rate"}
     assert answer.pop("warnings") == []
     assert answer == printed
 

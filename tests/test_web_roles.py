@@ -26,6 +26,8 @@ READERS_MAY_POST = {
     "/api/v1/feedback",
     "/api/v1/jobs/1/cancel",  # their own
     "/api/v1/jobs/1/retry",  # their own
+    "/jobs/1/cancel",
+    "/jobs/1/retry",
     "/api/v1/me/password",
     "/api/v1/search",
     "/api/v1/uploads",

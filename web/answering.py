@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from chat.choose_backend import ChosenBackend
     from chat.context import Subject
     from chat.conversation import Conversation
-    from chat.evidence import CaseEvidence
 
 _KEEP_ALIVE_S = 15.0  # proxies close a stream that is silent for longer
 _END = None
@@ -101,7 +100,7 @@ def answer_events(conversation: "Conversation", question: str) -> Iterator[bytes
     def work() -> None:
         try:
             answer = conversation.ask(question, say)
-            events.put(_event("answer", answer_document(answer, conversation.cases, conversation.warnings)))
+            events.put(_event("answer", answer_document(answer, conversation.warnings)))
         except CtsearchError as error:
             events.put(_event("problem", {"error": str(error)}))
         except _GoneError:
@@ -119,14 +118,9 @@ def answer_events(conversation: "Conversation", question: str) -> Iterator[bytes
         left.set()
 
 
-def answer_document(
-    answer: "Answer", cases: "tuple[CaseEvidence, ...]", warnings: tuple[str, ...]
-) -> dict[str, Any]:
-    """Return what `ctsearch ask --json` prints, each citation with its data set."""
-    document = answer.to_json()
-    for quote, citation in zip(answer.citations, document["citations"], strict=True):
-        citation["dataset"] = next((case.dataset for case in cases if quote in case.sentences), None)
-    return {**document, "warnings": list(warnings)}
+def answer_document(answer: "Answer", warnings: tuple[str, ...]) -> dict[str, Any]:
+    """Return what `ctsearch ask --json` prints, and what the search for cases had to say."""
+    return {**answer.to_json(), "warnings": list(warnings)}
 
 
 def _until_end(events: "SimpleQueue[bytes | None]") -> Iterator[bytes]:

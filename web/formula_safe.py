@@ -19,11 +19,12 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
     for row in rows:
-        writer.writerow([_cell(row[column]) for column in columns])
+        writer.writerow([safe_cell(row[column]) for column in columns])
     return out.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """Return what a cell holds: a number as it is, None empty, a text that is no formula."""
     if value is None or isinstance(value, int | float):
         return value
     text = str(value).replace("\0", "")

@@ -25,6 +25,7 @@ class WorkerProcess:
     def __init__(self, command: Sequence[str]) -> None:
         self._command = tuple(command)
         self._ending = threading.Event()
+        self._starting = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
         self._watch = threading.Thread(target=self._keep_running, name="worker process", daemon=True)
 
@@ -36,8 +37,9 @@ class WorkerProcess:
 
     def __exit__(self, *_: object) -> None:
         """End it: it may finish what it does within 20 s, and is killed then."""
-        self._ending.set()
-        running = self._running
+        with self._starting:
+            self._ending.set()
+        running = self._running  # the last: none is started any more
         if running is not None and running.poll() is None:
             running.terminate()
         self._watch.join(_ENDS_WITHIN_S)
@@ -55,10 +57,13 @@ class WorkerProcess:
         """Whether it is started again when it dies."""
         return self._watch.is_alive()
 
-    def _start(self) -> float:
-        # Its end of the pipe tells it when this process is gone, however that ended.
-        self._running = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - our own command
-        return time.monotonic()
+    def _start(self) -> bool:
+        """Start it unless the end has begun."""
+        with self._starting:
+            if not self._ending.is_set():
+                # Its end of the pipe tells it when this process is gone, however that ended.
+                self._running = subprocess.Popen(self._command, stdin=subprocess.PIPE)  # noqa: S603 - our own
+        return not self._ending.is_set()
 
     def _keep_running(self) -> None:
         wait_s, since = _FIRST_WAIT_S, time.monotonic()
@@ -72,7 +77,6 @@ class WorkerProcess:
             if time.monotonic() - since > _LONGEST_WAIT_S:
                 wait_s = _FIRST_WAIT_S
             _log.warning("the worker ended with code %d, it is started again in %.0f s", code, wait_s)
-            if self._ending.wait(wait_s):
+            if self._ending.wait(wait_s) or not self._start():
                 return
-            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-            since = self._start()
+            wait_s, since = min(2 * wait_s, _LONGEST_WAIT_S), time.monotonic()

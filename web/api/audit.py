@@ -14,6 +14,7 @@ from web.access.caller import Admin
 from web.audit import record
 from web.audit_log import AuditFilter, AuditRow, read_audit, whole_audit
 from web.desk import desk_of
+from web.formula_safe import safe_cell
 
 router = APIRouter(tags=["audit"])
 
@@ -66,9 +67,6 @@ def _csv_lines(rows: Iterable[AuditRow]) -> Iterator[str]:
 
 
 def _csv_line(cells: tuple[str, ...]) -> str:
-    """Write a line that a spreadsheet takes for text: what a file or a person was called may be a formula."""
     line = io.StringIO()
-    csv.writer(line).writerow(
-        f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell for cell in cells
-    )
+    csv.writer(line).writerow(safe_cell(cell) for cell in cells)
     return line.getvalue()

@@ -12,7 +12,9 @@ from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import CtsearchError, SearchError
 from retrieval.facets import Facets
 from retrieval.filters import Filters
+from retrieval.relevance import marks_of
 from retrieval.service import CaseSearch
+from retrieval.sessions import one_state
 from web.access.caller import Caller, Reader
 from web.asked import SearchBody, SearchLink, answer_search, service_for, subjects_of
 from web.audit import record
@@ -106,11 +108,19 @@ def _found(
     return {
         "answer": answer,
         "hits": view_hits(answer),
-        "marks": {},
+        "marks": _marks(desk, caller, asked),
         "asked_json": asked.model_dump_json(exclude_defaults=True, exclude={"k"}),
         "narrow": [] if answer.hits else _too_narrow(service, state, asked),
         "upload_name": answer.query.get("name"),
     }
+
+
+def _marks(desk: Desk, caller: Caller, asked: SearchBody) -> dict[tuple[str, str], str]:
+    """Return what the caller said of hits of this search, by data set and study: true or false."""
+    query = asked.model_dump(exclude_none=True, exclude_defaults=True)
+    with one_state(desk.engine) as connection:
+        said = marks_of(connection, actor=caller.name, query=query)
+    return {(mark.dataset, mark.study): str(mark.relevant).lower() for mark in said}
 
 
 def _too_narrow(service: CaseSearch, state: State, asked: SearchBody) -> list[dict[str, Any]]:

@@ -85,7 +85,7 @@ const KEYS = {
   k: () => step(-1),
   ArrowDown: () => step(1),
   ArrowUp: () => step(-1),
-  Enter: () => chosen()?.querySelector(".to-compare, .to-case").click(),
+  Enter: () => (chosen()?.querySelector(".to-compare") ?? chosen()?.querySelector(".to-case"))?.click(),
   o: () => chosen()?.querySelector(".to-report").click(),
   c: () => chosen()?.querySelector(".to-case").click(),
   m: () => chosen()?.querySelector(".to-alike").click(),
@@ -98,6 +98,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape" && isWriting(event.target)) { event.target.blur(); return; }
+  if (event.key === "/" && event.target.id === "text" && !event.target.value) event.preventDefault();
   if (isWriting(event.target)) return;
   const own = event.target.closest?.("a, button, summary, input");
   if (event.key === "Enter" && own) return;
