@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from encoders.encoder import Encoder
 
 
+_MOST_PROMPTS = 256  # lists of findings in words: whoever asks may name any
+
+
 class LoadedEncoders:
-    """What was loaded stays in memory."""
+    """What was loaded stays in memory; what is there is found without waiting for what is being loaded."""
 
     def __init__(self, device: str) -> None:
         self._device = device
         self._encoders: dict[int, Encoder] = {}
         self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
-        self._loading = threading.RLock()
+        self._loading = threading.Lock()
+        self._keeping = threading.Lock()
 
     def of(self, collection: CollectionInfo) -> "Encoder":
         """Return the encoder that made a collection.
@@ -28,6 +32,9 @@ class LoadedEncoders:
         Raises:
             CheckpointError: it is not where it was, or is another one now.
         """
+        found = self._encoders.get(collection.id)
+        if found is not None:
+            return found
         with self._loading:
             if collection.id not in self._encoders:
                 self._encoders[collection.id] = load_collection_encoder(collection, self._device)
@@ -42,7 +49,11 @@ class LoadedEncoders:
         """
         pair = prompt_pair(prompt)
         asked = (collection.encoder_digest, f"{pair.present}|{pair.absent}", tuple(findings))
-        with self._loading:
-            if asked not in self._prompts:
-                self._prompts[asked] = encode_prompts(self.of(collection), findings or ABNORMALITIES, pair)
-            return self._prompts[asked]
+        found = self._prompts.get(asked)
+        if found is not None:
+            return found
+        made = encode_prompts(self.of(collection), findings or ABNORMALITIES, pair)
+        with self._keeping:
+            while len(self._prompts) >= _MOST_PROMPTS:
+                del self._prompts[next(iter(self._prompts))]  # the one that was made first
+            return self._prompts.setdefault(asked, made)

@@ -4,6 +4,7 @@ psql gets BEGIN before the dump and COMMIT after it, and COMMIT only once everyt
 Whichever process is killed, psql comes to the end of what it is given without one, and nothing has happened.
 """
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,10 +107,16 @@ def _restore(
             _feed(restore, blocks)
             if restore.wait() == 0:
                 return
-            _end(psql, errors)  # if psql went first, its reason is the one that counts
+            if _had_no_reader(restore, said):
+                _end(psql, errors)  # psql went first: its reason is the one that counts
             raise failure_of(restore, "pg_restore", said)
         finally:
             close_quietly([restore])
+
+
+def _had_no_reader(process: Process, said: IO[bytes]) -> bool:
+    said.seek(0)
+    return process.returncode == -signal.SIGPIPE or b"Broken pipe" in said.read()
 
 
 def _feed(process: Process, blocks: Iterable[bytes]) -> None:

@@ -87,6 +87,7 @@ def failure_of(process: Process, program: str, errors: IO[bytes]) -> CtsearchErr
     lines = errors.read().decode(errors="replace").splitlines()
     complaints = [line.strip() for line in lines if "rror:" in line or "ERROR:" in line or "FATAL:" in line]
     said = (complaints or [f"it ended with {process.returncode}"])[0].rstrip(".")
+    said = said.partition(': "')[0]  # what follows may be a value of a row
     if any("No space left on device" in line for line in lines):
         return StorageError(f"the database's disk is full ({said}): free some space and run it again")
     if "lock timeout" in said:

@@ -97,6 +97,9 @@ def test_an_admin_signs_in_where_the_page_was_and_makes_an_account(engine: Engin
         expect(page.get_by_role("cell", name="make token")).to_be_visible()
         assert _violations(page) == []
         keep(page, "audit")
+        page.get_by_role("link", name="anna · admin").click()
+        expect(page.get_by_role("heading", name="Another password")).to_be_visible()
+        assert _violations(page) == []
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         assert page.goto(f"{origin}/accounts").status == 401

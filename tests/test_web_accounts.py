@@ -9,6 +9,7 @@ from sqlalchemy import Engine, text
 
 from retrieval.store import Store
 from tests.web_accounts import PASSWORD, form_token_of, program, sign_in, signed_in, stranger, with_account
+from tests.web_archive import fill_archive
 from web.access.caller import Caller
 from web.audit import record
 
@@ -115,6 +116,24 @@ def test_the_audit_shows_who_saw_which_case(engine: Engine, admin: TestClient) -
     assert [event["subject"] for event in by_anna] == ["phantom/p 1/a"]
     asked = admin.get("/api/v1/audit", params={"limit": 1}).json()["events"][0]
     assert (asked["actor"], asked["action"]) == ("program.admin", "read audit")
+
+
+def test_what_a_reader_reads_and_finds_is_found_by_case_with_their_name(
+    engine: Engine, admin: TestClient
+) -> None:
+    fill_archive(engine)
+    reader = program(engine, "reader")
+    assert reader.get("/api/v1/cases/ct-rate/a_2").status_code == 200
+    assert reader.get("/api/v1/search", params={"case": "a_1", "dataset": "ct-rate"}).status_code == 200
+    assert reader.get("/cases/ct-rate/a_2").status_code == 200
+    events = admin.get("/api/v1/audit", params={"case": "ct-rate/a_2"}).json()["events"]
+    seen = [(event["actor"], event["action"]) for event in events if event["actor"] != "program.admin"]
+    assert seen == [
+        ("program.reader", "read case"),
+        ("program.reader", "search"),
+        ("program.reader", "read case"),
+    ]
+    assert admin.get("/api/v1/audit", params={"case": "folder/a_1"}).status_code == 200
 
 
 def test_the_audit_has_days_of_utc_and_pages(engine: Engine, admin: TestClient) -> None:

@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from playwright.sync_api import Page
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine
 
-from tests.web_app import client_of
+from tests.web_app import client_of, served
 from tests.web_archive import ODD, fill_archive
 
 MINE = re.compile(
@@ -75,6 +76,14 @@ def test_the_page_of_the_description_asks_no_other_server(client) -> None:
     assert not re.search(r"<script(?![^>]*src=)", page.text)
     assert "style=" not in page.text
     assert client.get("/static/vendor/swagger-ui/LICENSE").status_code == 200
+
+
+def test_a_browser_draws_the_description_under_the_policy(client, page: Page) -> None:
+    with served(client.app.state.desk.engine) as address:
+        page.goto(address)
+        page.goto(f"{address.partition('/?')[0]}/docs")
+        page.locator(".opblock-summary-path", has_text="/facets").wait_for(timeout=120_000)
+        assert page.locator(".opblock").count() > 20
 
 
 def test_figures_name_routes_and_kinds_and_no_case(client) -> None:

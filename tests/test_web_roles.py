@@ -32,6 +32,7 @@ READERS_MAY_POST = {
     "/api/v1/search",
     "/api/v1/uploads",
     "/api/v1/uploads/1",  # their own
+    "/password",
     "/sign-in",
     "/sign-out",
 }

@@ -17,7 +17,10 @@ from tests.web_accounts import (
     stranger,
     with_account,
 )
+from tests.web_app import client_of
 from web.access.accounts import Accounts
+from web.access.rates import Rates
+from web.problems import TooManyError
 
 
 def _rows(engine: Engine, query: str):
@@ -118,6 +121,17 @@ def test_a_new_password_ends_every_session(engine: Engine) -> None:
     assert browser.get("/api/v1/me").status_code == 401
     assert sign_in(browser, "a.reader") == 401
     assert sign_in(browser, "a.reader", "another long password") == 303
+
+
+def test_the_page_changes_ones_own_password_and_the_start_up_token_has_none(engine: Engine) -> None:
+    browser = signed_in(engine, "reader")
+    form = {"csrf_token": form_token_of(browser), "old": PASSWORD, "new": "short"}
+    assert "12 to 1024" in browser.post("/password", data=form).text
+    form["new"] = "another long password"
+    assert browser.post("/password", data=form).headers["location"] == "/sign-in"
+    assert browser.get("/password").status_code == 401
+    assert sign_in(browser, "a.reader", "another long password") == 303
+    assert client_of(engine).post("/password", data=form).status_code == 403
 
 
 def test_a_disabled_account_is_out_at_once_with_its_tokens_and_may_not_sign_in(engine: Engine) -> None:
@@ -221,3 +235,24 @@ def test_a_form_of_another_site_is_refused_even_with_the_token(engine: Engine) -
     form = {"name": "a.admin", "password": PASSWORD}  # nobody is signed in unawares as somebody else
     answer = stranger(engine).post("/sign-in", data=form, headers={"Origin": "https://evil.example"})
     assert answer.status_code == 403
+
+
+def test_an_ipv6_party_is_counted_once_however_it_changes_its_address() -> None:
+    rates = Rates(requests_per_minute=1)
+    for number in range(100):
+        rates.count_address(f"2001:db8::{number:x}")
+    with pytest.raises(TooManyError):
+        rates.count_address("2001:db8::ffff")
+    rates.count_address("2001:db8:0:1::1")
+    rates.count_address("198.51.100.7")
+
+
+def test_a_name_with_signs_that_no_database_keeps_is_refused_in_a_sentence(engine: Engine) -> None:
+    for name in ("a\0b", "x" * 70_000, "\ud7ff", "'; DROP TABLE account; --"):
+        assert sign_in(stranger(engine), name) in (401, 422)
+    admin = program(engine, "admin")
+    assert admin.get("/api/v1/accounts/a%00b/tokens").status_code == 422
+    assert admin.get("/api/v1/audit", params={"case": "a\0"}).status_code == 422
+    assert admin.get("/audit", params={"actor": "a\0"}).status_code == 422
+    label = {"label": "a\0"}
+    assert admin.post("/api/v1/accounts/program.admin/tokens", json=label).status_code == 422

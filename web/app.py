@@ -27,6 +27,7 @@ import web.pages.compare
 import web.pages.docs
 import web.pages.jobs
 import web.pages.map
+import web.pages.password
 import web.pages.search
 import web.pages.sign_in
 import web.pages.sign_in_provider
@@ -67,6 +68,7 @@ _PAGES = (
     web.pages.map,
     web.pages.jobs,
     web.pages.accounts,
+    web.pages.password,
     web.pages.audit,
     web.pages.docs,
 )

@@ -87,7 +87,7 @@ def _complete(operation: dict[str, Any], path: str, method: str) -> None:
     else:
         statuses.add(401)
     if "{" in path:
-        statuses.add(404)
+        statuses |= {404, 409}
     if method not in SAFE_METHODS:
         statuses.add(413)
     described = operation.setdefault("responses", {})

@@ -8,9 +8,9 @@ from pydantic import BaseModel, Field
 from web.access.access_tokens import AccessTokens
 from web.access.accounts import Accounts
 from web.access.caller import Admin, Reader, Role
+from web.access.own_password import change_password
 from web.access.passwords import LONGEST, SHORTEST
 from web.desk import desk_of
-from web.problems import ForbiddenError
 
 router = APIRouter(tags=["accounts"])
 
@@ -68,12 +68,7 @@ def me(caller: Reader) -> dict[str, str]:
 @router.post("/me/password", status_code=204)
 def change_own_password(request: Request, caller: Reader, change: OwnPassword) -> None:
     """Change one's own password; every session of the account ends, this one too."""
-    accounts = Accounts(desk_of(request).engine, actor=caller.name)
-    if caller.account_id is not None:
-        request.app.state.rates.count_sign_in(caller.name, "own password")
-    if caller.account_id is None or accounts.by_password(caller.name, change.old) is None:
-        raise ForbiddenError("the old password is another one: nothing was changed")
-    accounts.set_password(caller.name, change.new)
+    change_password(request, caller, old=change.old, new=change.new)
 
 
 @router.get(

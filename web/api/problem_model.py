@@ -9,7 +9,10 @@ _SAID: dict[int, tuple[str, str]] = {
     401: ("Nobody is signed in.", "this needs a session: sign in, or send a token as Authorization: Bearer"),
     403: ("The caller's role may not.", "anna has the role reader, and this needs admin: ask an admin"),
     404: ("There is nothing of this name.", "the dataset 'ct-rate' has no study 'valid_9_z': list its cases"),
-    409: ("It is not ready yet.", "the upload 7fk3 has no latent in the collection 'default' yet: job 12"),
+    409: (
+        "It is not ready yet, out of reach, or as it is already.",
+        "the upload 7fk3 has no latent in the collection 'default' yet: job 12",
+    ),
     413: ("More than is taken.", "the upload has 3.1 GB, and at most 2 GB are taken: send one series"),
     422: ("The question cannot be answered as it was put.", "age 'old' is not a range of years; write 40:70"),
     429: ("Too many requests, or too much work waiting.", "16 jobs wait already: try again in a few minutes"),

@@ -4,7 +4,7 @@ const token = document.querySelector('meta[name="csrf-token"]')?.content;
 SwaggerUIBundle({
   url: "/api/v1/openapi.json",
   dom_id: "#swagger-ui",
-  docExpansion: "none",
+  docExpansion: "list",
   deepLinking: true,
   validatorUrl: null, // it would send the description to another server
   requestInterceptor: (request) => {
