@@ -102,7 +102,10 @@ def test_a_radiologist_finds_compares_asks_and_marks(page: Page, hospital: Hospi
     assert len(set(steps)) >= 4, steps  # sending, waiting, what the encoder does, searching
     names = page.locator(".hit").evaluate_all("all => all.map((hit) => hit.dataset.study)")
     assert names[0] == known.study  # the same scan, two Hounsfield units brighter
-    page.wait_for_function("document.querySelector('.hit img').naturalWidth > 0")
+    until = time.monotonic() + 60
+    while not page.locator(".hit img").first.evaluate("picture => picture.naturalWidth"):
+        assert time.monotonic() < until  # the page's policy lets no script wait for it
+        page.wait_for_timeout(50)
     keep(page, "journey-2-hits")
 
     hits = page.url
