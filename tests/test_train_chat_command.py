@@ -189,7 +189,7 @@ def test_conversations_of_ones_own_are_learnt_from(command: Command, tmp_path: P
         ({"run": "vicuna"}, "which is no run of chat-align training"),
         ({"init": "nowhere"}, "there is no language model 'nowhere'"),
         ({"encoder": "nowhere"}, "there is no encoder 'nowhere'"),
-        ({"conversations": "no.json"}, "no.json cannot be read as LLaVA's JSON"),
+        ({"conversations": "no.json"}, "no.json cannot be read"),
         ({"batch-size": 400}, "6 conversations do not fill a batch of 400"),
     ],
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from chat.adapter import add_adapter, has_adapter, write_adapter
@@ -121,10 +122,12 @@ def train_chat(run: ChatRun, out: Path, place: Place, options: Options, chat: Ch
 
 
 def _made(run: ChatRun, examples: Sequence[Example]) -> tuple[Conversation, ...]:
-    """Conversations of reports alone, or of reports and findings, volume by volume."""
+    """Conversations of reports alone, or of some reports and of findings."""
     if run.stage == "align":
         return report_conversations(examples, task=False)
-    return (*report_conversations(examples, task=True), *finding_conversations(examples, run.seed))
+    order = np.random.default_rng(run.seed).permutation(len(examples))
+    reported = [examples[place] for place in order[: round(run.reports_share * len(examples))]]
+    return (*report_conversations(reported, task=True), *finding_conversations(examples, run.seed))
 
 
 def _new(run: ChatRun, options: Options, chat: ChatOptions, place: Place) -> Start:
