@@ -34,6 +34,7 @@ from training.conversations import (
 from training.distributed import Place
 from training.examples import Example
 from training.loop import train_step
+from training.new_projector import fit_to_volumes
 from training.optimizers import Optimizers
 from training.stream import Share
 
@@ -141,6 +142,23 @@ def test_the_loss_falls_and_what_a_checkpoint_keeps_is_what_has_moved(stage: str
         turns = [Turn(model.format.trained_question(asked))]
         answers = ["".join(model.eval().stream(turns, [volume(n)], limit=9)) for n in range(3)]
         assert answers == ["yes", "no", "maybe"]  # one question; the volume alone decides
+
+
+def test_rows_of_a_new_projector_tell_volumes_apart_and_are_as_large_as_words() -> None:
+    common = 9 * volume(0, tokens=1)[:, None]  # what all tokens share hides what they tell
+    tokens = common + torch.stack([volume(n) + volume(n + 99, tokens=1) for n in range(1, 40)])
+    projector = small_projector()
+
+    def told_apart() -> float:
+        rows = projector(tokens[20:]).detach()
+        return float(rows.std(0).mean() / rows.square().mean().sqrt())
+
+    before = told_apart()
+    fit_to_volumes(projector, tokens[:20], words_rms=0.25)
+    rows = projector(tokens[:20]).detach()
+    torch.testing.assert_close(rows.mean((0, 1)), torch.zeros(16), atol=1e-5, rtol=0)
+    assert float(rows.square().mean().sqrt()) == pytest.approx(0.25, rel=1e-3)
+    assert told_apart() > 3 * before
 
 
 def test_published_runs_have_the_papers_numbers() -> None:

@@ -116,6 +116,10 @@ class ChatObjective:
         chat.projector.requires_grad_(True)
         if place.device.type == "cpu":  # where the way back of fused attention takes longest of all
             chat.llm.set_attn_implementation("eager")  # type: ignore[operator]
+        if place.dtype != torch.float32:  # autocast casts; peft would cast what it reads to float32 and back
+            for part in chat.llm.modules():
+                if hasattr(part, "cast_input_dtype_enabled"):
+                    part.cast_input_dtype_enabled = False
         self.model = Learning(chat)
         for block in self.model.blocks() if run.recompute else ():
             recompute(block)

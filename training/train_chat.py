@@ -32,6 +32,7 @@ from training.conversations import (
 from training.distributed import Place, wait_for_all
 from training.examples import Example, open_training_source, read_examples
 from training.loop import fit
+from training.new_projector import fit_to_volumes, tokens_sample
 from training.stream import Stream
 from training.whole_training import Options, check_free, data_of, training_folder
 
@@ -104,6 +105,10 @@ def train_chat(run: ChatRun, out: Path, place: Place, options: Options, chat: Ch
     kept = VolumeTokens(chat.tokens or folder / "tokens", start.encoder)
     _log.info("%s", kept.describe())
     _keep(made, kept, start, place)
+    sample = tokens_sample(made, kept) if run.stage == "align" else None
+    if sample is not None:
+        words = embedding_of(start.chat.llm).weight.detach().float()
+        fit_to_volumes(start.chat.projector, sample, float(words.square().mean().sqrt()))
     examples = _examples(made, start, kept, run)
     collation = ChatCollation(start.chat.projector.config.context_dim)
     objective = ChatObjective(
