@@ -102,7 +102,7 @@ def test_what_is_frozen_drops_nothing_and_is_computed_again_all_the_same(stage: 
     objective = ChatObjective(model, replace(RUN, stage=stage, recompute=True), Place())
     objective.model.train()
     passes = []
-    objective.model.blocks()[0].mlp.register_forward_hook(lambda *_: passes.append(1))
+    objective.model.blocks()[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
     losses = {objective.backward(batch(model), step)["loss"] for step in range(2)}
     assert (len(losses), len(passes)) == (1, 4)  # two steps, forwards and on the way back
 

@@ -35,7 +35,7 @@ def tokens_sample(conversations: Sequence[Conversation], tokens: VolumeTokens) -
 
 
 @torch.no_grad()
-def fit_to_volumes(projector: Projector, tokens_KNC: Tensor, words_rms: float) -> None:
+def fit_to_volumes(projector: Projector, tokens_KNC: Tensor, *, words_rms: float) -> None:
     """Centre and scale, over some volumes, what a new projector norms, and its rows.
 
     Args:

@@ -1,6 +1,7 @@
 """A whole training of a chat model: its parts, its conversations, the loop, and the directory it leaves."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,8 +108,9 @@ def train_chat(run: ChatRun, out: Path, place: Place, options: Options, chat: Ch
     _keep(made, kept, start, place)
     sample = tokens_sample(made, kept) if run.stage == "align" else None
     if sample is not None:
-        words = embedding_of(start.chat.llm).weight.detach().float()
-        fit_to_volumes(start.chat.projector, sample, float(words.square().mean().sqrt()))
+        words = embedding_of(start.chat.llm).weight.detach()
+        size = float(torch.linalg.vector_norm(words, dtype=torch.float32)) / math.sqrt(words.numel())
+        fit_to_volumes(start.chat.projector, sample, words_rms=size)
     examples = _examples(made, start, kept, run)
     collation = ChatCollation(start.chat.projector.config.context_dim)
     objective = ChatObjective(
