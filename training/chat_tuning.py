@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class Learning(nn.Module):
         idle: Tensor = self.chat.projector(batch.tokens_KNC.new_zeros(1, 1, batch.tokens_KNC.shape[-1]))
         return summed + 0 * idle.float().sum()  # every weight takes part in each pass, as DDP and FSDP ask
 
-    def train(self, mode: bool = True) -> "Learning":
+    def train(self, mode: bool = True) -> Self:
         """Set the mode of all but the language model: what is frozen of it drops nothing at random."""
         super().train(mode)
         self.chat.llm.eval()
@@ -65,7 +65,8 @@ class Learning(nn.Module):
 
 def recompute(block: nn.Module) -> None:
     """Have a block's activations made again on the way back; transformers does in training mode alone."""
-    block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+    changed: Any = block
+    changed.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class ChatObjective:
         if place.device.type == "cpu":  # where the way back of fused attention takes longest of all
             chat.llm.set_attn_implementation("eager")  # type: ignore[operator]
         if place.dtype != torch.float32:  # autocast casts; peft would cast what it reads to float32 and back
-            for part in chat.llm.modules():
+            parts: list[Any] = list(chat.llm.modules())
+            for part in parts:
                 if hasattr(part, "cast_input_dtype_enabled"):
                     part.cast_input_dtype_enabled = False
         self.model = Learning(chat)
