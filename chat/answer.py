@@ -41,7 +41,13 @@ class Answer:
             "refused": self.refused,
             "backend": self.backend,
             "citations": [
-                {"study": q.study, "section": q.section, "sentence": q.sentence, "quote": q.text}
+                {
+                    "study": q.name or q.study,
+                    "dataset": q.dataset,
+                    "section": q.section,
+                    "sentence": q.sentence,
+                    "quote": q.text,
+                }
                 for q in self.citations
             ],
         }

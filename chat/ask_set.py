@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from chat.answer import answer
 from chat.backends import Asked, BackendError
 from chat.choose_backend import ChosenBackend
-from chat.context import Context, Subject
+from chat.context import CaseName, Context, Subject
 from chat.evidence import Evidence
 from chat.kept_answers import KeptAnswers
 from chat.openai_server import FAILURES_IN_A_ROW
@@ -61,7 +61,7 @@ class SetAsker:
             )
         self._context, self._chosen, self._collection = context, chosen, collection
         self._without_volume = without_volume
-        self._last: tuple[tuple[str, ...], tuple[Tensor, ...]] = ((), ())
+        self._last: tuple[tuple[CaseName, ...], tuple[Tensor, ...]] = ((), ())
 
     def ask(
         self, questions: Sequence[SetQuestion], kept: KeptAnswers, progress: IndexProgress

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from chat.draft import NOT_IN_CASES, citation
 from chat.evidence import CaseEvidence, Quote
 from chat.question_words import SILENT
-from chat.sentence_reading import canonical, read_sentence
+from chat.sentence_reading import read_sentence
+from chat.stems import canonical
 
 _TAG = re.compile(r"\[([^\[\]\n]{1,200}?) (findings|impression) (\d{1,4})\]")
 _OPEN, _CLOSE = "“", "”"

@@ -10,6 +10,7 @@ from chat.answers_file import Answered
 from chat.measures import Measure
 from encoders.abnormalities import ABNORMALITIES
 from encoders.report_labels import LabelExtractor
+from retrieval.evaluation.detection.measures import ratio
 from retrieval.evaluation.resampling import Values
 
 _F = len(ABNORMALITIES)
@@ -82,15 +83,10 @@ def _averaged(average: str, rate: int) -> Callable[[Values], Values]:
         if average == "micro":
             return _rates(hit.sum(axis=1), wrong.sum(axis=1), missed.sum(axis=1))[rate]
         weight = hit + missed if average == "weighted" else (hit + wrong + missed > 0).astype(np.float64)
-        return _over(((_rates(hit, wrong, missed)[rate]) * weight).sum(axis=1), weight.sum(axis=1))
+        return ratio(((_rates(hit, wrong, missed)[rate]) * weight).sum(axis=1), weight.sum(axis=1))
 
     return value
 
 
 def _rates(hit: Values, wrong: Values, missed: Values) -> tuple[Values, Values, Values]:
-    return _over(hit, hit + wrong), _over(hit, hit + missed), _over(2 * hit, 2 * hit + wrong + missed)
-
-
-def _over(part: Values, whole: Values) -> Values:
-    shares: Values = np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
-    return shares
+    return ratio(hit, hit + wrong), ratio(hit, hit + missed), ratio(2 * hit, 2 * hit + wrong + missed)

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
+from sqlalchemy.engine import Connection
 
 from chat.evidence import CaseEvidence, Evidence
 from chat.picking import pick_sentences
 from chat.question import understand
-from chat.shown_volumes import named_volumes
-from chat.stored_evidence import stored_cases, studies_of_same_patients
+from chat.shown_volumes import volumes_of
+from chat.stored_evidence import stored_cases, studies_of_same_patients, told_apart
 from encoders.errors import CheckpointError, ReportError, SearchError
 from retrieval.hospital_names import find_case_by_any_name
+from retrieval.named_cases import StoredCase, case_in
 from retrieval.questions import volume_file
 from retrieval.search import Answer, SearchOptions
 from retrieval.service import CaseSearch
@@ -39,11 +41,15 @@ _ANOTHER_STUDY = re.compile(
 )
 
 
+CaseName = str | tuple[str, str]
+"""A case by any name; or its data set and its name there, which is then exact."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What a question is asked about: stored cases, a CT file, or a description. One of them."""
 
-    names: tuple[str, ...] = ()
+    names: tuple[CaseName, ...] = ()
     volume: Path | None = None
     text: str | None = None
     k: int = 5  # cases that are looked for, by likeness
@@ -86,11 +92,19 @@ def open_context(*, device: str = "cpu") -> Iterator["Context"]:
 class Context:
     """Gathers evidence; hits of a subject are looked for once, however often it is asked about."""
 
-    def __init__(self, engine: Engine, *, key: "PseudonymKey | None" = None, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        key: "PseudonymKey | None" = None,
+        device: str = "cpu",
+        search: CaseSearch | None = None,
+    ) -> None:
+        """`search` is what looks for cases; one that others use too has its encoders in memory already."""
         self._engine = engine
         self._key = key
-        self._search = CaseSearch(engine, key=key, device=device)
-        self._hits: dict[Subject, tuple[str, ...]] = {}
+        self._search = search or CaseSearch(engine, key=key, device=device)
+        self._hits: dict[Subject, tuple[CaseName, ...]] = {}
         self.warnings: tuple[str, ...] = ()  # of the last search
 
     def evidence(self, subject: Subject, question: str) -> Evidence:
@@ -109,13 +123,14 @@ class Context:
         """
         names = self._names(subject, question)
         with one_state(self._engine) as connection:
-            studies = [find_case_by_any_name(connection, name, self._key) for name in names]
+            studies = [self._case(connection, name) for name in names]
             cases = stored_cases(connection, studies)
             days = any(part.kind == "days" for part in understand(question))
             if _ANOTHER_STUDY.search(question) or (days and len(cases) == 1):
                 cases += studies_of_same_patients(connection, studies)
         if any(part.kind == "score" for part in understand(question)):
             cases = [self._scored(case, subject) for case in cases]
+        cases = told_apart(cases)
         chosen = pick_sentences(question, cases)
         return Evidence(cases=tuple(cases), has_volume=subject.volume is not None, chosen=chosen)
 
@@ -131,10 +146,16 @@ class Context:
         if subject.volume is not None:
             return (reader.read(volume_file(subject.volume)),)
         with one_state(self._engine) as connection:
-            files = named_volumes(connection, subject.names, self._key)
+            cases = [self._case(connection, name) for name in subject.names]
+            files = volumes_of(connection, cases, self._key)
         return tuple(reader.read(file) for file in files)
 
-    def _names(self, subject: Subject, question: str) -> tuple[str, ...]:
+    def _case(self, connection: Connection, name: CaseName) -> StoredCase:
+        if isinstance(name, str):
+            return find_case_by_any_name(connection, name, self._key)
+        return case_in(connection, *name)
+
+    def _names(self, subject: Subject, question: str) -> tuple[CaseName, ...]:
         one = len(subject.names) == 1 and _SIMILAR.search(question)
         if subject.names and not one:
             return tuple(dict.fromkeys(subject.names))
@@ -142,14 +163,15 @@ class Context:
             found = self._found(subject)
             self.warnings = found.warnings if found is not None else ()
             self._hits[subject] = (
-                tuple(f"{hit.metadata['dataset']}/{hit.study}" for hit in found.hits) if found else ()
+                tuple((hit.metadata["dataset"], hit.study) for hit in found.hits) if found else ()
             )
         return self._hits[subject]
 
     def _found(self, subject: Subject) -> Answer | None:
         options = SearchOptions(k=subject.k)
         if subject.names:
-            return self._search.search_by_case(subject.names[0], options, collection=subject.collection)
+            dataset, name = _exactly(subject.names[0])
+            return self._search.search_by_case(name, options, collection=subject.collection, dataset=dataset)
         if subject.volume is not None:
             return self._search.search_by_volume(subject.volume, options, collection=subject.collection)
         if subject.text is not None:
@@ -159,10 +181,14 @@ class Context:
     def _scored(self, case: CaseEvidence, subject: Subject) -> CaseEvidence:
         """Add zero-shot probabilities; a case without a latent, or an encoder without text, has none."""
         try:
-            scores = self._search.score_case(case.study, collection=subject.collection)
+            scores = self._search.score_case(case.study, collection=subject.collection, dataset=case.dataset)
         except (SearchError, ReportError, CheckpointError):
             return case
         return replace(case, scores=dict(scores.probabilities))
+
+
+def _exactly(name: CaseName) -> tuple[str | None, str]:
+    return (None, name) if isinstance(name, str) else name
 
 
 def case_names(cases: Sequence[CaseEvidence]) -> list[str]:

@@ -1,6 +1,6 @@
 """A conversation about one subject: what was asked and answered, and what each answer rested on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -27,13 +27,14 @@ class Conversation:
         *,
         mode: Mode = "long_answer",
         volume_tokens: "tuple[Tensor, ...]" = (),
+        history: Sequence[tuple[str, str]] = (),
     ) -> None:
         self._context = context
         self._subject = subject
         self._backend = backend
         self._mode = mode
         self._volume_tokens = volume_tokens
-        self._history: list[tuple[str, str]] = []
+        self._history = list(history)  # (question, answer), oldest first
         self.last: Answer | None = None
 
     def ask(self, question: str, on_text: Callable[[str], None] | None = None) -> Answer:

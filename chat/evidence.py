@@ -13,19 +13,22 @@ Section = Literal["findings", "impression"]
 class Quote:
     """One sentence of a stored report, as written, and where it stands."""
 
-    study: str
+    study: str  # as answers call it: with its dataset where two datasets call a study alike
     section: Section
     sentence: int  # from 1 within the section
     text: str
+    dataset: str | None = None
+    name: str | None = None  # as its dataset calls it, where answers do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseEvidence:
     """One study: what its tables and its report say; None and missing keys are unknown, never absent."""
 
-    study: str
+    study: str  # as answers call it
     patient: str
     rank: int  # from 1, in the order the cases were found or named
+    dataset: str | None = None
     day: int | None = None  # since the patient's first study
     sex: Sex | None = None
     age: float | None = None  # years

@@ -1,5 +1,6 @@
 """The built-in backend, without a language model: quotes and figures from the evidence, right or silent."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -33,6 +34,8 @@ _ANSWERING: Mapping[Kind, Answering] = {
     "score": told.scores,
 }
 _OVER_TIME: tuple[Kind, ...] = ("days", "change")
+_MADE = re.compile(r"\b(?:done|made|performed|taken|carried out|had|undergo\w*|underwent)\b", re.IGNORECASE)
+_OF_STUDIES: tuple[Kind, ...] = ("days", "overview")
 COMPUTED: frozenset[Kind] = frozenset(("count", "which", "largest", "common", "days", "person", "score"))
 """Whatever the backend, these are worked out from the data and never left to a model."""
 
@@ -98,6 +101,12 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
         yield silent("what a volume shows needs a model that sees it; these are reports of stored cases")
     elif part.asks_ahead:
         yield silent("reports say what was seen, not what will be")
+    elif part.asks_who:
+        yield silent("no names of persons are stored")
+    elif part.other_examination and part.kind in _OF_STUDIES:
+        yield silent("the stored studies and reports are of CTs of the chest")
+    elif part.other_examination and part.yes_no and _MADE.search(part.text):
+        yield silent("no other examination is stored, only what reports of CTs say")
     elif not scope.cases:
         yield silent("there is no case to answer from")
     else:
@@ -107,7 +116,7 @@ def answer_part(part: Part, scope: Scope, evidence: Evidence) -> Iterator[Line]:
 def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tuple[Part, Scope]]:
     """Yield each part with its cases; "the three most similar" are meant until others are named.
 
-    Other studies of a patient (rank 0) count where time is asked about, and nowhere else unless named.
+    Other studies of a patient (rank 0) count where time is asked about and from then on, else where named.
     """
     meant = [case for case in cases if case.rank > 0]
     for part in parts:
@@ -118,6 +127,8 @@ def _scopes(parts: Sequence[Part], cases: Sequence[CaseEvidence]) -> Iterator[tu
             meant = list(scope.cases)
         if part.kind in _OVER_TIME and (not scope.named or FOLLOWED.search(part.text)):
             scope = replace(scope, cases=tuple(with_their_patients(scope.cases, cases)))
+            if FOLLOWED.search(part.text):  # "did it have a follow-up, and how large is it?"
+                meant = list(scope.cases)
         yield part, scope
 
 

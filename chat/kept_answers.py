@@ -3,11 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO
 
+from chat.appended_lines import AppendedLines
 from chat.kept_entries import ENDING
 from chat.question_set import SetQuestion
-from encoders.errors import ConfigError, StorageError
+from encoders.errors import ConfigError
 
 
 class KeptAnswers:
@@ -25,7 +25,7 @@ class KeptAnswers:
         """
         self._out, self._path = out, out.with_name(out.name + ENDING)
         self._first = json.dumps(asked, sort_keys=True)
-        self._stream: IO[str] | None = None
+        self._kept = AppendedLines(self._path, first=self._first, then="make room, and give the same command")
         lines = _lines(self._path)
         if lines and lines[0] != self._first:
             raise ConfigError(f"{self._path} is left of a run with another set or model: delete it")
@@ -40,7 +40,7 @@ class KeptAnswers:
             StorageError: the disk is full, or may not be written to.
         """
         self.by_id[question.id] = answer
-        self._write(json.dumps({"id": question.id, "answer": answer}, ensure_ascii=False))
+        self._kept.add(json.dumps({"id": question.id, "answer": answer}, ensure_ascii=False))
 
     def write(self, questions: Sequence[SetQuestion], *, whole: bool) -> None:
         """Write the answers that there are, whole or not at all; if they are all, nothing stays beside them.
@@ -62,22 +62,7 @@ class KeptAnswers:
 
     def close(self) -> None:
         """End; what was kept stays."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-    def _write(self, line: str) -> None:
-        try:
-            if self._stream is None:
-                begun = bool(_lines(self._path))
-                self._stream = self._path.open("a", encoding="utf-8")
-                self._stream.write("\n" if begun else f"{self._first}\n")  # after a line that was cut off
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
-        except OSError as error:
-            raise StorageError(
-                f"{self._path} cannot be written ({error.strerror}): make room, and give the same command"
-            ) from error
+        self._kept.close()
 
 
 def _lines(path: Path) -> list[str]:

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
+from chat.appended_lines import AppendedLines
 from chat.vqa import Entry, is_entry, read_entries
-from encoders.errors import ConfigError, StorageError
+from encoders.errors import ConfigError
 
 ENDING = ".part"
 
@@ -26,7 +26,7 @@ class KeptEntries:
             DatasetError: the set is there and is none.
         """
         self._path = out.with_name(out.name + ENDING)
-        self._stream: IO[str] | None = None
+        self._kept = AppendedLines(self._path, then="make room and go on with --go-on")
         if self._path.exists() and not go_on:
             raise ConfigError(
                 f"{self._path} is left of a run that was ended: keep it with --go-on, or delete it"
@@ -42,21 +42,11 @@ class KeptEntries:
         Raises:
             StorageError: the disk is full, or may not be written to.
         """
-        try:
-            if self._stream is None:
-                self._stream = self._path.open("a", encoding="utf-8")
-                self._stream.write("\n" if self._stream.tell() else "")  # after a line that was cut off
-            self._stream.write(json.dumps(entry.to_json(), ensure_ascii=False) + "\n")
-            self._stream.flush()
-        except OSError as error:
-            raise StorageError(
-                f"{self._path} cannot be written ({error.strerror}): make room and go on with --go-on"
-            ) from error
+        self._kept.add(json.dumps(entry.to_json(), ensure_ascii=False))
 
     def close(self, *, whole: bool) -> None:
         """End; of a set that was written whole nothing is left beside it."""
-        if self._stream is not None:
-            self._stream.close()
+        self._kept.close()
         if whole:
             self._path.unlink(missing_ok=True)
 

@@ -9,8 +9,9 @@ from chat.evidence import CaseEvidence, Quote
 from chat.question import Part
 from chat.reported import location, unsaid
 from chat.sentence_reading import read_sentence
-from chat.sequels import told_of
+from chat.superlative import on_the_largest
 from chat.topics import Topic
+from chat.verdicts import told_of
 
 _IN_WORDS = re.compile(
     r"\b(?:milli|centi)met\w+|\bsmall\b|\blarge\b|\btiny\b|\bminimal\b|\bgiant\b", re.IGNORECASE
@@ -38,7 +39,7 @@ def size(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         in_words = [quote for quote in told if _IN_WORDS.search(quote.text)]
         named = f"{topic.name}:" if len(part.topics) > 1 else "As measured:"
         if given:
-            yield Line(named, few(given, cases))
+            yield Line(named, few(on_the_largest(part.text, given, cases), cases))
         elif in_words:
             yield Line("Not measured; in words:", few(in_words, cases))
         else:

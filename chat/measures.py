@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from retrieval.evaluation.pool import Codes
-from retrieval.evaluation.resampling import Values, patient_draws, percentile_interval, sign_draws
+from retrieval.evaluation.resampling import (
+    Values,
+    patient_draws,
+    percentile_interval,
+    sign_draws,
+    sums_by_patient,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +34,7 @@ class Measure:
 
     def by_patient(self, patient_N: Codes) -> Values:
         """Return the sums of each patient, (patients, S)."""
-        sums = np.zeros((int(patient_N.max(initial=-1)) + 1, self.sums_NS.shape[1]))
-        np.add.at(sums, patient_N, self.sums_NS)
-        return sums
+        return sums_by_patient(self.sums_NS, patient_N)
 
 
 def mean_of(values_N: Values) -> Measure:

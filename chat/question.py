@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
-from chat.question_kinds import AHEAD, IMAGE, KINDS, Kind
-from chat.sentence_reading import word_stem
+from chat.question_kinds import AGENT, AHEAD, IMAGE, KINDS, OTHER_EXAMINATION, Kind
+from chat.stems import word_stem
 from chat.topics import Topic, topics_of, without_limit
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
@@ -29,11 +29,14 @@ LOOKS_LIKE_A_NAME = re.compile(r"\b[A-Za-z][A-Za-z0-9]*(?:[_-][A-Za-z0-9]+)*_[A-
 _OPENING = re.compile(
     r"^(?:yes or no|true or false|question|please answer|hi|hello|hey|ok|okay|thanks)\b[\s:,.!-]*"
 )
+_WRITTEN_APART = (("gall bladder", "gallbladder"), ("disk", "disc"), ("x ray", "x-ray"))
 _TAG_QUESTION = re.compile(r",\s*(?:right|correct|yes|no|is (?:it|there)|isn't (?:it|there)|ok)\s*$")
 _PRONOUN = re.compile(r"\b(?:it|its|they|them|their|that|those|this one|there|the same)\b")
 _GOES_ON = re.compile(r"^(?:and|what about|how about|or|also|so|then)\b")
+_CHANGE = next(pattern for kind, pattern in KINDS if kind == "change")
 _YES_NO = next(pattern for kind, pattern in KINDS if kind == "presence")
 _ADVISED = re.compile(r"\b(?:need\w*|recommend\w*|requir\w*|advis\w*|suggest\w*|necessary)\b")
+_ASKS_WHEN = re.compile(r"\b(?:how (?:many|much|long|soon)|when|interval|days?|time|between)\b")
 _ASKS_WHICH = re.compile(r"\b(?:what|which|where|who|whose|why|how|when|describe|explain|tell)\b")
 _ASKS_HOW_LARGE = re.compile(r"\b(?:how|mm|cm|what|than|or)\b")
 _A_SCAN = re.compile(r"(?<=\bthis )volume\b(?! loss)|(?<=\bct )volume\b")
@@ -50,6 +53,8 @@ class Part:
     yes_no: bool = False  # "is there …?", to be answered with yes or no
     asks_ahead: bool = False  # what will be
     about_image: bool = False
+    asks_who: bool = False  # did something
+    other_examination: bool = False  # an MRI, a biopsy
     notes: tuple[str, ...] = ()  # how misspelt words were read
 
 
@@ -80,6 +85,8 @@ def without_names(text: str, names: Sequence[str]) -> str:
 @lru_cache(maxsize=1000)  # one question is read by what picks, what drafts and what checks
 def _part(text: str, names: tuple[str, ...]) -> Part:
     bare = without_names(text, names).lower().replace("’", "'")
+    for typed_as, written in _WRITTEN_APART:
+        bare = bare.replace(typed_as, written)
     lowered = _TAG_QUESTION.sub("", _OPENING.sub("", " ".join(bare.split())))
     typed, notes = _spelt(lowered)
     words = _A_SCAN.sub("scan", typed)
@@ -95,18 +102,26 @@ def _part(text: str, names: tuple[str, ...]) -> Part:
         yes_no=bool(_YES_NO.match(words)) or kind == "presence",
         asks_ahead=bool(AHEAD.search(words)),
         about_image=bool(IMAGE.search(typed)),
+        asks_who=bool(AGENT.search(words)),
+        other_examination=bool(OTHER_EXAMINATION.search(words)),
         notes=notes,
     )
 
 
 def _kind(words: str) -> Kind | None:
-    advised = _ADVISED.search(words)
+    not_of_time = bool(_ADVISED.search(words)) or _asks_what_changed(words)
     kind = next(
-        (kind for kind, pattern in KINDS if pattern.search(words) and not (kind == "days" and advised)), None
+        (kind for kind, pattern in KINDS if pattern.search(words) and not (kind == "days" and not_of_time)),
+        None,
     )
     if kind in ("size", "location") and _YES_NO.match(words) and not _ASKS_HOW_LARGE.search(words):
         return "presence"  # "is the heart size normal?", "is it located in the upper lobe?"
     return kind
+
+
+def _asks_what_changed(words: str) -> bool:
+    """Whether "at follow-up" only says since when: "did it regress at follow-up?"."""
+    return bool(_CHANGE.search(words)) and not _ASKS_WHEN.search(words)
 
 
 def _completed(part: Part, earlier: Part | None) -> Part:

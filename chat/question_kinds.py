@@ -36,9 +36,10 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             "days",
             r"\bfollow(?:ed)?[- ]?ups?\b(?! (?:of|for|due|with|breast|ca))|\bhow (?:many|much) (?:days?"
             r"|weeks?|months?|years?|time)\b|\bhow long (?:after|between|before|until|later|apart|did|was"
-            r"|were|is)\b|\b(?:days?|time|interval) between\b|\bwhen (?:was|were|did|is)\b.*\b(?:scan"
-            r"|study|studied|exam\w*|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
-            r"|which) day\b|\b(?:later|earlier|another|further|next|second) (?:study"
+            r"|were|is)\b|\bhow soon\b|\b(?:days?|time|interval) (?:between|from|since)\b|\binterval\W*$"
+            r"|\bwhen (?:was|were|did|is)\b.*\b(?:scan|study|studied|exam\w*"
+            r"|taken|made|done|performed|follow\w*|imaged|ct)\b|\b(?:on )?(?:what"
+            r"|which) day\b(?! of the)|\b(?:later|earlier|another|further|next|second) (?:study"
             r"|scan|exam\w*|ct)\b|\bdays? (?:apart|later)\b",
         ),
         (
@@ -51,20 +52,25 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
         ("score", r"\bzero[- ]?shot\b|\bscores?\b|\bprobabilit(?:y|ies) (?:of|for)\b|\bhow likely\b"),
         (
             "largest",
-            rf"\b(?:which|who|whose|what|in which)\b.{{0,60}}\b{_MOST}\b|\b(?:oldest|youngest) (?:patient"
+            rf"\b{_MOST}\b.{{0,60}}\b(?:in|of|by) (?:which|whose|what) {_CASES}\b"
+            rf"|\b(?:which|who|whose|what|in which)\b.{{0,60}}\b{_MOST}\b|\b(?:oldest|youngest) (?:patient"
             rf"|case)\b|\b(?:which|whose)\b.*\b(?:has|had|shows?|is|was|have)\b.*\b{_MOST}\b"
             r"|\bis\b.*\b(?:larger|bigger|wider|thicker|smaller)\b.* than\b(?! (?:before|previous|earlier"
-            r"|prior|last|in the (?:previous|prior|last|earlier)|at the last))",
+            r"|prior|last|in the (?:previous|prior|last|earlier)|at the last))"
+            r"|\b(?:is|are|was|were)\b.*\b(?:larger|bigger|wider|thicker|longer|smaller)\b.*\bin\b.*\bor\b",
         ),
         (
             "common",
             r"\bin common\b|\bcompar(?:e|ed|ing|ison)\b(?! (?:with|to) (?:the |a |any |its )?(?:previous"
-            r"|prior|earlier|last|old))|\bdiffer(?:s|ences?|ent)?\b|\bversus\b|\bvs\b|\bsimilarit\w+"
+            r"|prior|earlier|last|old))|\bdiffer(?:s|ences?|ent)?\b(?! (?:from"
+            r"|to|with|since) (?:the |a |any )?(?:previous|prior|earlier|last|old)\b)"
+            r"|\bversus\b|\bvs\b|\bsimilarit\w+"
             r"|\bshared? (?:by|findings?)\b|\bwhat do (?:these|both|they|all)\b.*\bshare\b",
         ),
         (
             "count",
             rf"\b(?:in )?how many (?:{_OF_THESE}|(?:have|had|has|show|showed|are|were|with|do|did)\b)"
+            r"|\bin how many (?:is|was|does|can|could)\b"
             rf"|\bmore {_CASES}\b.*\bthan\b|\bnumber of {_CASES}\b|\bcount (?:the |of )?"
             rf"|\bwhat (?:proportion|fraction|percentage|share|percent)\b"
             r"|\bhow (?:common|frequent|often)\b",
@@ -80,18 +86,21 @@ KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = tuple(
             r"(?<!tic )(?<!ous )(?<!ive )(?<!ela )(?<!lae )(?<!nal )\bchanges?\b|\b(?:stable|unchanged"
             r"|chang(?:ed|ing)|progress(?:ed|ion|ing|ive)?|regress(?:ed|ion)?|grow(?:n|th|ing|s)?|grew"
             r"|shr[aiu]nk(?:en)?|newly|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution)\b|\b(?:previous"
-            r"|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b|\b(?:any|something"
+            r"|prior|earlier|last) (?:exam\w*|stud\w+|scan|ct|report)\b|\bover time\b"
+            r"|\bwhat happened\b|\b(?:any|something"
             r"|anything|what(?:'s| is| are| was)?) (?:is |are )?new\b|\b(?:is|are|was|were)\b.*\bnew\s*$"
             r"|\b(?:get|gets|got|getting|become|became|gone)\b.*\b(?:larger|bigger|smaller|better|worse"
             r"|wider|thicker)\b|\bthan (?:before|previously|earlier|in the (?:previous|prior|last"
-            r"|earlier))\b|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\bhas\b.*\b(?:in"
-            r"|de)creased\b",
+            r"|earlier))\b|\b(?:in|de)creased? (?:in size|since|compared|over)\b|\b(?:has|have|had)\b.*"
+            r"\b(?:in|de)creased\b(?=\W*$|,| (?:in|since|and|or|over|from|at|by|on|after)\b)"
+            r"|\bdid\b.*\b(?:in|de)crease\b",
         ),
         (
             "size",
             r"\bhow (?:large|big|small|thick|wide|long|tall|deep|extensive)\b|\b(?:size|diameter"
-            r"|dimension|thickness|width|length|extent|calib(?:er|re)|measurement)s?\b|\bmeasur(?:e|es|ed"
-            r"|ing)\b|\bhow (?:many|much) (?:mm|cm|millimet\w+|centimet\w+)\b|\b(?:mm|cm)\b",
+            r"|dimension|thickness|width|length|extent|calib(?:er|re)|measurement)s?\b"
+            r"|\b(?:short|long)(?:est)?[- ]ax[ie]s\b|\bmeasur(?:e|es|ed|ing)\b"
+            r"|\bhow (?:many|much) (?:mm|cm|millimet\w+|centimet\w+)\b|\b(?:mm|cm)\b",
         ),
         (
             "location",
@@ -139,7 +148,7 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
     "location": re.compile(
         r"\b(?:where(?:abouts)?|locat\w+|locali[sz]\w*|situated|position|which|what|lobes?|lungs?|sides?"
         r"|segments?|zones?|regions?|areas?|parts?|organs?|levels?|stations?|structures?|places?|sites?"
-        r"|lie|lies|left|right|or)\b"
+        r"|lie|lies|ends?|ending|terminat\w+|tip|left|right|or|largest|biggest|widest|thickest|longest|greatest)\b"
     ),
     "degree": re.compile(
         r"\b(?:how|severe|bad|much|advanced|marked|pronounced|serious|severity|degree|grade|extent)\b"
@@ -156,12 +165,12 @@ FRAMES: dict[Kind, re.Pattern[str]] = {
         r"\b(?:stable|unchanged|chang\w+|progress\w*|regress\w*|grow\w*|grew|shr[aiu]nk\w*|newly|new"
         r"|improv\w+|worsen\w*|resolv\w+|evolv\w+|evolution|previous|prior|earlier|last|exam\w*|over time"
         r"|increas\w+|decreas\w+|get|gets|got|getting|become|became|gone|larger|bigger|smaller|better"
-        r"|worse|wider|thicker|since|compar\w+|something|anything|time|size|how|develop\w*|than|before"
+        r"|worse|wider|thicker|since|compar\w+|follow\w*|ups?|happened|differ\w*|something|anything|time|size|how|develop\w*|than|before"
         r"|previously)\b"
     ),
     "days": re.compile(
         r"\b(?:follow\w*|ups?|how|many|much|days?|weeks?|months?|years?|time|long|later|after|before"
-        r"|between|until|interval|apart|first|second|last|next|two|both|another|further|taken|made|done"
+        r"|between|from|until|interval|apart|first|second|last|next|two|both|another|further|taken|made|done"
         r"|performed|imaged|passed|lie|elapsed|earlier|exam\w*|stud\w+|intervals?|ever|come|came|back)\b"
     ),
     "common": re.compile(
@@ -193,6 +202,17 @@ IMAGE = re.compile(
     r"|volume shown)\b|\b(?:do|can|what) (?:do )?you see\b|\blook at\b|<image>"
 )
 """A question about pixels rather than about what reports say."""
+
+AGENT = re.compile(
+    r"\bby whom\b|\bwho\b(?! (?:has|have|had|shows?|showed|(?:is|was) (?:\w+er|the \w+est|male|female))\b)"
+)
+"""A question after a person who did something: no names are stored."""
+
+OTHER_EXAMINATION = re.compile(
+    r"\b(?:mri|mr|pet|ultraso\w+|sonograph\w*|usg|x-?rays?|radiographs?|scintigraph\w*|biops\w+|bronchoscop\w*"
+    r"|endoscop\w*|echocardiograph\w*|echo|laborator\w*|blood tests?|pathology report)\b"
+)
+"""An examination that is no CT of the chest."""
 
 AHEAD = re.compile(r"\bwill\b(?! you)|\bgoing to\b|\bprognos\w+|\bin the future\b|\blife expectancy\b")
 """What no report can say."""

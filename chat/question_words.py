@@ -2,7 +2,7 @@
 
 import re
 
-from chat.sentence_reading import canonical, word_stem
+from chat.stems import canonical, word_stem
 from retrieval.query_words import FUNCTION
 
 SILENT = frozenset(
@@ -19,7 +19,9 @@ SILENT = frozenset(
         many word words thing things item currently here everything whole entire visible visibly
         affect affected affects involve involved involves exist exists existing occur occurs
         anything something nothing he she him hers undergone undergo underwent received sort
-        suffer suffers suffering diagnosed diagnose were suggest suggested
+        suffer suffers suffering diagnosed diagnose were suggest suggested over under since during
+        across among until because therefore situ place soon develop developed developing emerge emerged
+        emerging side sides sided
         """,
         )
     )
@@ -51,13 +53,27 @@ PLACES = frozenset(
 )
 """Stems of words that say where."""
 
+NARROWING = frozenset(
+    canonical(
+        """
+        loculated parapneumonic subpulmonic hemothorax chylothorax hemopericardium tamponade copd
+        centrilobular paraseptal panlobular bullous bulky conglomerate metastatic atrial ventricular
+        hypertrophy globular sliding paraesophageal intrathoracic micronodule solitary discoid subsegmental
+        lobar infectious cicatricial mechanical carotid subclavian ascending descending arch supraaortic
+        circumflex kerley cortical centriacinar
+        """
+    )
+)
+"""Stems that say more than the finding whose wordings have them: a loculated effusion is not any."""
+
 SIDES = {side: frozenset(canonical(f"{side} bilateral bilaterally both")) for side in canonical("right left")}
 """Stems that a side is said by."""
 
 SEVERITY = re.compile(
     r"\b(?:mild(?:ly)?|minimal(?:ly)?|moderate(?:ly)?|severe(?:ly)?|marked(?:ly)?|slight(?:ly)?"
     r"|extensive(?:ly)?|diffuse(?:ly)?|widespread|advanced|prominent|significant(?:ly)?|large|small|trace"
-    r"|massive|millimetric|few|predominant(?:ly)?|more|focal|total|complete(?:ly)?)\b",
+    r"|massive|millimetric|few|predominant(?:ly)?|more|focal|total|complete(?:ly)?|half|percent)\b"
+    r"|\d ?%",
     re.IGNORECASE,
 )
 """How reports say how much."""
@@ -69,13 +85,57 @@ ORGANS = frozenset(
     )
 )
 
+ORGANS_WITH_LESIONS = frozenset(
+    canonical(
+        "liver spleen kidney adrenal thyroid breast gallbladder stomach pancreas lung bone vertebra rib"
+        " sternum mediastinum pleura heart aorta esophagus omentum"
+    )
+)
+"""Stems of organs that a lesion may be of."""
+
+PARTS = {
+    whole: frozenset(canonical(parts))
+    for whole, parts in (("bone", "rib vertebra sternum clavicle scapula humerus femur"),)
+}
+"""What is affirmed of a part is affirmed of the whole: a rib is bone."""
+
+NARROWER = PARTS | {
+    kind: frozenset(canonical(narrower))
+    for kind, narrower in (
+        ("lesion", "mass nodule cyst tumor nodular adenoma metastasis"),
+        ("coronar", "lad rca lmca circumflex"),
+        ("lymph", "lymphadenopathy adenopathy lap"),
+        ("node", "lymphadenopathy adenopathy lap"),
+    )
+}
+"""Words that say as much as a wider one, and more."""
+
+SMALL = frozenset(canonical("tiny small little millimetric submillimetric minimal minute"))
+SMALL_MM = 5.0
+"""What is called small, and the length in mm up to which it is."""
+
 CHANGED = re.compile(
-    r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|increas\w+|decreas\w+"
-    r"|regress\w+|progress\w+|previous|prior|earlier|comparison|compared|follow[- ]up|developed"
-    r"|developing|appeared|disappear\w+|resol\w+|same|difference|emerged|reduction|reduced)\b",
+    r"\b(?:stable|unchanged|no (?:significant )?(?:difference|change)|new(?:ly)?|(?<!density )(?<!densities )"
+    r"increas\w+(?! (?:in )?(?:density|densities|attenuation|aeration))"
+    r"|decreas\w+(?! (?:in )?(?:density|densities))|regress\w+|progress\w+|previous|prior|earlier|comparison"
+    r"|compared|follow[- ]up|developed|developing|appeared|disappear\w+|resol\w+|same|difference"
+    r"|emerged|reduction|reduced|erased|faded"
+    r"|diminish\w+|lessen\w*|grown|grew|shr[aiu]nk\w*|improv\w+|worsen\w*)\b",
     re.IGNORECASE,
 )
 """How reports speak of change since an earlier study."""
+
+ONLY_NEW = re.compile(
+    r"\bnew(?:ly)?\b|\b(?:just|recently) (?:appear|emerg|develop)\w*|\bemerged\b"
+    r"|\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b",
+    re.IGNORECASE,
+)
+ONLY_STABLE = re.compile(
+    r"\b(?:stable|unchanged|same|no (?:\w+ )?(?:difference|change)s?|did not (?:change|differ)"
+    r"|does not differ)\b",
+    re.IGNORECASE,
+)
+"""How they say that something is new, and that it is as it was."""
 
 SINCE_BEFORE = re.compile(
     r"\b(?:stable|unchanged|new(?:ly)?|regress\w+|progress(?:ed|ion|ing)|resol(?:ved|ution)|disappear\w+"

@@ -17,7 +17,6 @@ WATER_PER_MM = 0.0206
 """Attenuation of water at 60 keV, near the mean energy of a chest radiograph (NIST XCOM: 0.2059 cm²/g)."""
 
 _GRID = VolumeGrid(slices=240, rows=480, columns=480, slice_mm=1.75, pixel_mm=1.0)  # a chest with its arms
-_PHANTOM_MM = (4.0, 2.0, 2.0)
 _PIXEL_MM = 1.0
 _BODY = 0.5  # attenuation of 25 mm of water: less is air, cloth or the table
 _WINDOW = (1.0, 99.5)  # percentiles of the body, black to white
@@ -86,10 +85,10 @@ def _read(
     volume: str,
 ) -> tuple[NDArray[np.float32], tuple[float, float, float], tuple[str, ...]]:
     from encoders.volumes import prepare_volume
-    from retrieval.datasets.phantom import draw_volume
+    from retrieval.datasets.phantom import SHOWN_MM, draw_volume
 
     if volume.startswith("phantom:"):
-        return (*draw_volume(volume, _PHANTOM_MM), ())
+        return (*draw_volume(volume, SHOWN_MM), ())
     prepared = prepare_volume(Path(volume), grid=_GRID)
     hu_SLP = prepared.volume_DHW * np.float32(1000)  # it is in [-1, 1]
     return hu_SLP, _GRID.spacing_mm, prepared.warnings

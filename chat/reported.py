@@ -5,15 +5,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from chat.draft import Line, few, listed, silent
 from chat.evidence import CaseEvidence, Quote
+from chat.fitting import fits
 from chat.question import Part
-from chat.question_words import CHANGED, PLACES, QUANTITY, SEVERITY, SIDES, SINCE_BEFORE
-from chat.sentence_reading import Stems, canonical, known_findings, own_stems, read_sentence
-from chat.sequels import told_of
+from chat.question_words import (
+    CHANGED,
+    ONLY_NEW,
+    ONLY_STABLE,
+    PLACES,
+    QUANTITY,
+    SEVERITY,
+    SIDES,
+    SINCE_BEFORE,
+)
+from chat.sentence_reading import known_findings, own_stems, read_sentence
+from chat.stems import Stems, canonical
+from chat.superlative import on_the_largest
 from chat.tallied import which
 from chat.topics import Topic
-from chat.verdicts import Status, fits, is_one_of_the_18, mentions, traces_of, verdict
+from chat.verdicts import Status, is_one_of_the_18, mentions, passages_on, said_of, traces_of, verdict
 from encoders.reports import EMPTY_SECTION
 
+_Says = Callable[[Topic, Quote], bool]
 _SAID: Mapping[Status, tuple[str, str]] = {  # where the topic is asked for, and where its absence is
     "present": ("Yes", "Present, not absent"),
     "possible": ("Yes, as a possibility", "Possibly present"),
@@ -35,6 +47,13 @@ _KINDS_OF_PLACE: tuple[tuple[re.Pattern[str], Stems], ...] = tuple(
         ),
     )
 )
+_ONE_CHANGE = (  # asked for alone: "what is new?"
+    (re.compile(r"\bnew(?:ly)?\b", re.IGNORECASE), ONLY_NEW),
+    (re.compile(r"\b(?:stable|unchanged)\b", re.IGNORECASE), ONLY_STABLE),
+)
+_ASKS_WHEN = re.compile(r"^\W*(?:since )?when\b", re.IGNORECASE)
+_TIME = re.compile(r"\b(?:days?|weeks?|months?|years?|ago|today|yesterday|(?:19|20)\d\d)\b", re.IGNORECASE)
+_ASKS_WHICH_ONE = re.compile(r"^\W*(?:which|what) (?!kinds?\b|types?\b|sorts?\b)", re.IGNORECASE)
 _TOGETHER = re.compile(r"\bboth\b.*\band\b", re.IGNORECASE)
 
 
@@ -81,14 +100,17 @@ def free(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
         yield silent("no report could be asked that")
         return
     for topic in part.topics:
-        quotes = [
-            quote
+        said_so = [
+            (quote, said)
             for case in cases
             for quote, read, said in mentions(case, topic)
             if fits(topic, read, denied=said == "denied") is not False
+            and (not _ASKS_WHEN.search(part.text) or _TIME.search(quote.text))
         ]
-        if quotes:
-            yield Line(f"On {topic.name.lower()}:", few(quotes, cases))
+        if _ASKS_WHICH_ONE.search(part.text) and all(said == "hedged" for _, said in said_so) and said_so:
+            yield silent(f"{topic.name.lower()} is only suspected, and not which")
+        elif said_so:
+            yield Line(f"On {topic.name.lower()}:", few([quote for quote, _ in said_so], cases))
         else:
             yield unsaid(topic, cases)
 
@@ -108,7 +130,8 @@ def change(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     if part.topics:
         yield from _quoting(part, cases, lambda _, quote: bool(CHANGED.search(quote.text)), "a change")
         return
-    quotes = [quote for case in cases for quote in case.sentences if SINCE_BEFORE.search(quote.text)]
+    asked = next((said for pattern, said in _ONE_CHANGE if pattern.search(part.text)), SINCE_BEFORE)
+    quotes = [quote for case in cases for quote in case.sentences if asked.search(quote.text)]
     affirmed = [quote for quote in quotes if read_sentence(quote.text).affirmed]
     yield Line("Changes:", few(affirmed, cases)) if affirmed else silent("no report speaks of a change")
 
@@ -187,22 +210,30 @@ def _tally(topic: Topic, there: int, cases: int, *, every: bool, unsure: bool) -
     return f"{'Present' if topic.denied else 'Yes'}, in {there} of {cases} cases."
 
 
-def _quoting(
-    part: Part, cases: Sequence[CaseEvidence], says: Callable[[Topic, Quote], bool], what: str
-) -> Iterator[Line]:
+def _quoting(part: Part, cases: Sequence[CaseEvidence], says: _Says, what: str) -> Iterator[Line]:
     """Quote the sentences of each topic that say what is asked of it."""
     if not part.topics:
         yield silent(f"it was not said of what {what} is asked")
         return
     for topic in part.topics:
-        told = [quote for case in cases for quote in told_of(case, topic)]
-        quotes = [quote for quote in told if says(topic, quote)]
+        gone = SINCE_BEFORE if part.kind == "change" else None
+        told = [passage for case in cases for passage in passages_on(case, topic, also=gone)]
+        quotes = [quote for passage in told for quote in _as_asked(part, topic, passage, says)]
+        quotes = on_the_largest(part.text, quotes, cases)
         if quotes:
             yield Line(_introduced(topic, part), few(quotes, cases))
         elif told:
             yield silent(f"{topic.name.lower()} is reported, but not {what}")
         else:
             yield unsaid(topic, cases)
+
+
+def _as_asked(part: Part, topic: Topic, passage: Sequence[Quote], says: _Says) -> list[Quote]:
+    """Return what says it; of a change with what changed, as "no difference was found" names nothing."""
+    quotes = [quote for quote in passage if says(topic, quote)]
+    if part.kind != "change" or any(said_of(topic, read_sentence(quote.text)) for quote in quotes):
+        return quotes
+    return [passage[0], *quotes] if quotes else []
 
 
 def _introduced(topic: Topic, part: Part) -> str:
@@ -214,7 +245,7 @@ def unsaid(topic: Topic, cases: Sequence[CaseEvidence]) -> Line:
     whose = f"the report of {cases[0].study} does" if len(cases) == 1 else "the reports do"
     bare = Topic(name=topic.name, finding=topic.finding)
     if (
-        (topic.words or topic.beside)
+        (topic.words or topic.beside or topic.narrowed)
         and topic.finding is not None
         and any(any(mentions(case, bare)) for case in cases)
     ):

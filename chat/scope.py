@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from chat.evidence import CaseEvidence
 from chat.question import LOOKS_LIKE_A_NAME
+from retrieval.query_words import FUNCTION
 
 _COUNTED = (
     "one first 1st;two second 2nd;three third 3rd;four fourth 4th;five fifth 5th;six sixth 6th"
@@ -88,9 +89,16 @@ def _number(word: str) -> int:
 def _by_name(cases: Sequence[CaseEvidence]) -> dict[str, list[CaseEvidence]]:
     names: dict[str, list[CaseEvidence]] = {}
     for case in cases:
-        for name in dict.fromkeys((case.study, case.patient, *case.volumes)):
-            names.setdefault(name, []).append(case)
+        for name in dict.fromkeys((case.study, *_bare_names(case), *case.volumes)):
+            if name.lower() not in FUNCTION:  # a patient called "a" is not meant by "a nodule"
+                names.setdefault(name, []).append(case)
     return names
+
+
+def _bare_names(case: CaseEvidence) -> tuple[str, ...]:
+    """Return what study and patient are called within their dataset; as whole names they may be shared."""
+    prefix = f"{case.dataset}/"
+    return (case.study.removeprefix(prefix), case.patient, case.patient.removeprefix(prefix))
 
 
 def names_of(cases: Sequence[CaseEvidence]) -> tuple[str, ...]:

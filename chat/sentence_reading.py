@@ -9,19 +9,15 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from chat.planted import readable
+from chat.stems import Stems, canonical, canonical_stem, families_of_stems, word_stem, wording_stems
 from encoders.label_rules import LabelWording, WordingIndex, stemmed_wording
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import OTHERS
 from encoders.plain_words import plain_words
 from encoders.statements import stem
-from encoders.word_families import FAMILIES
+from encoders.word_families import ANATOMY
 from encoders.wordings import EIGHTEEN, Finding
 from retrieval.known_findings import StemmedWording, stemmed_wordings
-
-Stems = frozenset[str]
-
-_SAME = {"ca": "cancer", "carcinoma": "cancer", "carcinomas": "cancer", "cancers": "cancer"}
-"""What is one word here, beside adverbs: "pathologically" is read as "pathological"."""
 
 _LEFT_OPEN = re.compile(  # beside what `encoders.negation` takes for doubt
     r"\b(?:(?:can ?not|could not|not) be (?:\w+ly )?(?:differentiat|exclud|ruled out|confirm)\w*|dubious"
@@ -33,12 +29,19 @@ _WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: o
     r"|\bcontra[sc]t\b[^,;.]{0,40}\bnot\b|\bnon-? ?contra[sc]t|\bunenhanced\b",
     re.IGNORECASE,
 )
+_JUST_APPEARED = re.compile(
+    r"\b(?:just|recently|newly) (?:appear|emerg|develop|reveal)\w*|\bemerged\b"
+    r"|\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b",
+    re.IGNORECASE,
+)
+_NEW = frozenset(("new",))
 _CONTRAST = frozenset(("contrast",))
 _MEASURE = re.compile(
     r"(?<![\w.])(\d+(?:[.,]\d+)?)((?:\s*(?:[x×*]|by|-|–|and|to)\s*\d+(?:[.,]\d+)?){0,2})\s*-?\s*(mm|cm"
     r"|millimet\w+|centimet\w+)\b",
     re.IGNORECASE,
 )
+_LEAD = re.compile(r"^((?:in|at|on|within) [^,;:()]{1,60}),", re.IGNORECASE)  # where all that follows is
 _JOINTS = re.compile(r"[,;:()]|\band\b|\bbut\b")
 _ONE_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 
@@ -63,6 +66,9 @@ class ReadSentence:
     ruled_out: frozenset[int]  # by what is affirmed: "heart size is normal"
     phrases: tuple["Phrase", ...]  # stretches between commas and conjunctions
     sizes_mm: tuple[float, ...]
+    continued: Stems = frozenset()  # affirmed by the sentence that goes on from it
+    continued_mm: tuple[float, ...] = ()
+    inherited: Stems = frozenset()  # organs of the sentence that it goes on from
 
     @property
     def words(self) -> Stems:
@@ -100,28 +106,7 @@ def own_stems(finding: int | None) -> Stems:
 @cache
 def asked_wordings() -> tuple[StemmedWording, ...]:
     """Return what findings are called in questions, in the stems of `canonical`."""
-    return tuple(stemmed_wordings(word_stem, _families()))
-
-
-def canonical(text: str) -> tuple[str, ...]:
-    """Return the stems of a text in order, the first of its family for each: "hepatic" is "liver"."""
-    return tuple(map(_canonical_stem, plain_words(text)))
-
-
-def word_stem(word: str) -> str:
-    """Return the stem of a plain word, its plural's too: "kidneys" is "kidney"."""
-    one = _SAME.get(word, word)
-    if one.endswith("ically"):
-        one = one[:-2]
-    if one.endswith("ies") and len(one) > 4:
-        return stem(one[:-3] + "y")
-    plural = one.endswith("s") and len(one) > 3 and not one.endswith(("ss", "us", "is"))
-    return stem(one[:-1] if plural else one)
-
-
-def first_of_family(one: str) -> str:
-    """Return the stem that stands for all that say the same."""
-    return _families().get(one, (one,))[0]
+    return tuple(stemmed_wordings(word_stem, families_of_stems()))
 
 
 @lru_cache(maxsize=50_000)  # radiologists repeat themselves
@@ -137,11 +122,16 @@ def read_sentence(text: str) -> ReadSentence:
     if _LEFT_OPEN.search(text):
         sure, open_to_doubt = "", f"{said.affirmed} {said.hedged}"
     parts = [plain_words(part) for part in (sure, open_to_doubt, said.denied)]
-    affirmed, hedged, denied = (frozenset(map(_canonical_stem, part)) for part in parts)
+    affirmed, hedged, denied = (frozenset(map(canonical_stem, part)) for part in parts)
     if _WITHOUT_CONTRAST.search(text):
         affirmed, hedged, denied = affirmed - _CONTRAST, hedged - _CONTRAST, denied | _CONTRAST
+    if _JUST_APPEARED.search(sure):
+        affirmed |= _NEW
     plain = [tuple(map(_report_stem, part)) for part in parts]
-    found = [_found(_said_index(), part) for part in plain]
+    found = [
+        _found(_said_index(), stems) | _found(_anatomy_index(), tuple(map(_anatomy_stem, words)))
+        for stems, words in zip(plain, parts, strict=True)
+    ]
     return ReadSentence(
         affirmed=affirmed,
         hedged=hedged,
@@ -149,7 +139,7 @@ def read_sentence(text: str) -> ReadSentence:
         findings=(found[0], found[1], found[2]),
         traces=_found(_trace_index(), plain[0] + plain[1]),
         ruled_out=_found(_against_index(), plain[0]),
-        phrases=tuple(_phrase(part) for part in _JOINTS.split(text) if part.strip()),
+        phrases=tuple(_phrase(part) for part in _JOINTS.split(_LEAD.sub(r"\1 ", text)) if part.strip()),
         sizes_mm=sizes_mm(text),
     )
 
@@ -167,26 +157,13 @@ def sizes_mm(text: str) -> tuple[float, ...]:
 def _phrase(text: str) -> Phrase:
     words = plain_words(text)
     named = _found(_said_index(), tuple(map(_report_stem, words)))
-    return Phrase(frozenset(map(_canonical_stem, words)), named)
-
-
-def _canonical_stem(word: str) -> str:
-    return first_of_family(word_stem(word))
+    named |= _found(_anatomy_index(), tuple(map(_anatomy_stem, words)))
+    return Phrase(frozenset(map(canonical_stem, words)), named)
 
 
 def _report_stem(word: str) -> str:
     """Return a stem as label rules have it, adverbs aside."""
     return stem(word[:-2] if word.endswith("ically") else word)
-
-
-@cache
-def _families() -> dict[str, tuple[str, ...]]:
-    return {
-        member: members
-        for family in FAMILIES
-        for members in (tuple(dict.fromkeys(word_stem(word) for one in family for word in plain_words(one))),)
-        for member in members
-    }
 
 
 def _index(attributes: tuple[str, ...]) -> WordingIndex:
@@ -203,6 +180,29 @@ def _index(attributes: tuple[str, ...]) -> WordingIndex:
 @cache
 def _said_index() -> WordingIndex:
     return _index(("said_as", "kinds"))
+
+
+@cache
+def _anatomy_index() -> WordingIndex:
+    """Return the wordings of what is none of the 18, an organ and its adjective taken for one."""
+    return WordingIndex(
+        [
+            LabelWording(place_of(finding.name), words, barred)
+            for finding in OTHERS
+            for wording in finding.said_as
+            for words, barred in (wording_stems(wording, _anatomy_stem),)
+        ]
+    )
+
+
+def _anatomy_stem(word: str) -> str:
+    one = word_stem(word)
+    return _organs().get(one, one)
+
+
+@cache
+def _organs() -> dict[str, str]:
+    return {word_stem(word): word_stem(family[0]) for family in ANATOMY for word in family}
 
 
 @cache

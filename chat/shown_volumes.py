@@ -1,42 +1,39 @@
 """The volumes that a backend is shown: a CT in hand, or those that named cases were indexed from."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.engine import Connection
 
-from encoders.errors import SearchError, VolumeError
+from encoders.errors import SearchError
 from retrieval.cases import VolumeFile
-from retrieval.hospital_names import find_case_by_any_name
+from retrieval.located_files import located_file
 from retrieval.named_cases import StoredCase
-from retrieval.questions import volume_file
 from retrieval.schema import SourceFile, Volume
-from retrieval.sources import SERIES_MARK, volume_sources
+from retrieval.sources import volume_sources
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
-_PHANTOM = "phantom:"
 _GIVE_IT = "give its file with --volume"
 
 
-def named_volumes(
-    connection: Connection, names: Sequence[str], key: "PseudonymKey | None"
+def volumes_of(
+    connection: Connection, cases: Sequence[StoredCase], key: "PseudonymKey | None"
 ) -> tuple[VolumeFile, ...]:
-    """Return where the voxels of named cases are, in their order; of a study, those of its first volume.
+    """Return where the voxels of cases are, in their order; of a study, those of its first volume.
 
     Args:
         connection: to the archive.
-        names: of volumes or studies, by any name.
+        cases: volumes or studies.
         key: opens paths that are sealed.
 
     Raises:
-        SearchError: a case is not there, or the archive does not know where its voxels are.
+        SearchError: the archive does not know where the voxels of a case are.
         VolumeError: they are no longer there.
     """
-    return tuple(_stored(connection, find_case_by_any_name(connection, name, key), key) for name in names)
+    return tuple(_stored(connection, case, key) for case in cases)
 
 
 def _stored(connection: Connection, case: StoredCase, key: "PseudonymKey | None") -> VolumeFile:
@@ -60,24 +57,4 @@ def _stored(connection: Connection, case: StoredCase, key: "PseudonymKey | None"
             f"{name} is in Hounsfield units only by a metadata table, which the archive does not keep: give "
             "--volume with a file that is so by itself"
         )
-    return _file(source.uri, name)
-
-
-def _file(uri: str, name: str) -> VolumeFile:
-    if uri.startswith(_PHANTOM):
-        return VolumeFile(kind="phantom", uri=uri)
-    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
-    if mark and Path(folder).is_dir():
-        return _series(Path(folder), series_uid, name)
-    if not Path(uri).exists():
-        raise VolumeError(f"the file of {name} is no longer where it was indexed: {_GIVE_IT}")
-    return volume_file(Path(uri))
-
-
-def _series(folder: Path, series_uid: str, name: str) -> VolumeFile:
-    from encoders.dicom import find_series
-
-    for series in find_series(folder).series:
-        if series.series_uid == series_uid:
-            return VolumeFile(kind="dicom", uri=f"{folder}{SERIES_MARK}{series_uid}", paths=series.paths)
-    raise VolumeError(f"the series of {name} is no longer where it was indexed: {_GIVE_IT}")
+    return located_file(source.uri, name, advice=_GIVE_IT)

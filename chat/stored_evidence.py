@@ -1,6 +1,8 @@
 """Stored studies as evidence: two queries, however many cases."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -38,6 +40,26 @@ def studies_of_same_patients(connection: Connection, studies: Sequence[StoredCas
     return _gathered(connection, list(connection.scalars(rows)), ranked=False)
 
 
+def told_apart(cases: Sequence[CaseEvidence]) -> list[CaseEvidence]:
+    """Return cases by names that no two share: "dataset/name" where two datasets call one alike."""
+    studies = Counter(case.study for case in cases)
+    datasets: dict[str, set[str | None]] = {}
+    for case in cases:
+        datasets.setdefault(case.patient, set()).add(case.dataset)
+    return [
+        replace(
+            _called(case, f"{case.dataset}/{case.study}") if studies[case.study] > 1 else case,
+            patient=f"{case.dataset}/{case.patient}" if len(datasets[case.patient]) > 1 else case.patient,
+        )
+        for case in cases
+    ]
+
+
+def _called(case: CaseEvidence, name: str) -> CaseEvidence:
+    quotes = tuple(replace(quote, study=name, name=quote.study) for quote in case.sentences)
+    return replace(case, study=name, sentences=quotes)
+
+
 def _gathered(connection: Connection, ids: Sequence[int], *, ranked: bool) -> list[CaseEvidence]:
     if not ids:
         return []
@@ -58,6 +80,7 @@ def _case(rows: Sequence[RowMapping], sentences: tuple[Quote, ...], rank: int) -
         study=first["study"],
         patient=first["patient"],
         rank=rank,
+        dataset=first["dataset"],
         day=first["day"],
         sex=next((row["sex"] for row in rows if row["sex"] is not None), None),
         age=next((row["age_years"] for row in rows if row["age_years"] is not None), None),
@@ -69,7 +92,13 @@ def _case(rows: Sequence[RowMapping], sentences: tuple[Quote, ...], rank: int) -
 
 
 def _told(connection: Connection, ids: Sequence[int]) -> dict[int, list[RowMapping]]:
-    columns: list[Any] = [Study.id, Study.name.label("study"), Study.day, Patient.name.label("patient")]
+    columns: list[Any] = [
+        Study.id,
+        Study.name.label("study"),
+        Study.dataset,
+        Study.day,
+        Patient.name.label("patient"),
+    ]
     columns += [Volume.name.label("volume"), Volume.sex, Volume.age_years, Label.known, Label.present]
     columns += [getattr(Label, f"{source}_known") for source in LABEL_PRECEDENCE]
     rows = (
@@ -92,6 +121,7 @@ def _sentences(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Qu
             Report.study_id,
             Report.source_key,
             Study.name,
+            Study.dataset,
             ReportSentence.section,
             ReportSentence.ordinal,
             ReportSentence.text,
@@ -109,5 +139,7 @@ def _sentences(connection: Connection, ids: Sequence[int]) -> dict[int, tuple[Qu
     sentences: dict[int, tuple[Quote, ...]] = {}
     for study_id, of_study in groupby(rows, lambda row: int(row.study_id)):
         _, first = next(groupby(of_study, lambda row: row.source_key))
-        sentences[study_id] = tuple(Quote(row.name, row.section, row.ordinal, row.text) for row in first)
+        sentences[study_id] = tuple(
+            Quote(row.name, row.section, row.ordinal, row.text, row.dataset) for row in first
+        )
     return sentences

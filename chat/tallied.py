@@ -22,6 +22,13 @@ _OF_CASES = re.compile(
     re.IGNORECASE,
 )
 
+_NORMAL = re.compile(r"(?<!ab)(?<!not )\b(?:normal|unremarkable)\b", re.IGNORECASE)
+_SAID_NORMAL = re.compile(
+    r"^\W*(?:(?:thora\w+|chest|ct|lung) )*(?:examination|inspection|study|findings?|scan|ct)\b[^,;.]{0,20}"
+    r"\b(?:normal|unremarkable)\b|^\W*normal (?:thora\w+|chest|ct|examination)\b",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
@@ -103,7 +110,29 @@ def _told(topic: Topic, cases: Sequence[CaseEvidence], verdicts: Sequence[Verdic
     return Line(f"- {topic.name} in {names}:", tuple(q for _, one in having for q in one.quotes[:FEW_QUOTES]))
 
 
+def _said_normal(cases: Sequence[CaseEvidence], *, counted: bool) -> Iterator[Line]:
+    """Name the cases whose report calls the whole examination normal; of others nothing is concluded."""
+    said = [
+        (case, tuple(quote for quote in case.sentences if _SAID_NORMAL.search(quote.text))) for case in cases
+    ]
+    normal = [(case, quotes) for case, quotes in said if quotes]
+    if not normal:
+        yield silent("no report calls the examination normal")
+        return
+    names = listed([case.study for case, _ in normal])
+    yield Line(
+        f"{len(normal)} of {len(cases)} cases are called normal: {names}."
+        if counted
+        else f"Called normal: {names}."
+    )
+    for case, quotes in normal:
+        yield Line(f"- {case.study}:", few(quotes, cases))
+
+
 def _matching(part: Part, cases: Sequence[CaseEvidence], *, counted: bool) -> Iterator[Line]:
+    if not part.topics and _NORMAL.search(part.text):
+        yield from _said_normal(cases, counted=counted)
+        return
     if not part.topics:
         names = listed([case.study for case in cases])
         yield (

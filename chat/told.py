@@ -7,11 +7,15 @@ from chat.evidence import CaseEvidence
 from chat.question import Part
 from chat.question_words import FOLLOWED
 from chat.sentence_reading import known_findings
-from chat.verdicts import verdict
+from chat.verdicts import mentions, verdict
 
 
 def days(part: Part, cases: Sequence[CaseEvidence]) -> Iterator[Line]:
     """Say how many days lie between studies of one patient; those of different patients are not compared."""
+    strange = [topic for topic in part.topics if not any(any(mentions(case, topic)) for case in cases)]
+    if strange and all(topic.finding is None for topic in strange):
+        yield silent(f"the reports do not mention {strange[0].name.lower()}")
+        return
     patients: dict[str, list[CaseEvidence]] = {}
     for case in cases:
         patients.setdefault(case.patient, []).append(case)

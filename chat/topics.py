@@ -3,31 +3,32 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from textwrap import shorten
 
 from chat.question_kinds import CASE_WORDS, FRAMES, Kind
-from chat.question_words import ORGANS, PLACES, SILENT
-from chat.sentence_reading import (
-    Stems,
-    asked_wordings,
-    first_of_family,
-    own_stems,
-    place_of,
-    word_stem,
-)
+from chat.question_words import NARROWING, ORGANS, PLACES, SILENT
+from chat.sentence_reading import asked_wordings, own_stems, place_of
+from chat.stems import Stems, canonical_stem, first_of_family, word_stem, wording_stems
 from encoders.negation import split_by_polarity
 from encoders.other_wordings import ABBREVIATIONS
 from encoders.plain_words import plain_words
+from encoders.wordings import EIGHTEEN
 from retrieval.known_findings import Named, findings_in, is_one_word_more
 from retrieval.query_words import MODIFIERS
 from retrieval.telegraphic import in_sentences
 
 _LONGEST_NAME = 60  # characters of what was asked that a refusal repeats
 _SEGMENTS = re.compile(r"[,;:+&]|\b(?:and|or|nor|neither|with|plus|as well as|but)\b")
+_MORE = r"larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|up(?:wards)?"
+_LESS = r"smaller|less|under|below|thinner|shorter|down(?:wards)?"
+_LENGTH, _UNIT = r"\d+(?:[.,]\d+)?", r"mm|cm|millimet\w+|centimet\w+"
 _LIMIT = re.compile(
-    r"\b(?:(larger|bigger|greater|more|wider|thicker|longer|over|above|exceed\w*|at least)|smaller|less"
-    r"|under|below|thinner|shorter|at most)\b(?: than)?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
-    r"|([<>])=?\s*(\d+(?:\.\d+)?)\s*(mm|cm)\b"
+    rf"\b(?:of |with |measuring )?(?:(?P<least>at least)|(?P<most>at most)|(?P<more>{_MORE})|(?:{_LESS}))\b"
+    rf"(?: than)?\s*(?P<mm>{_LENGTH})\s*(?P<unit>{_UNIT})\b"
+    rf"|(?P<sign>[<>≥≤]=?)\s*(?P<mm_signed>{_LENGTH})\s*(?P<unit_signed>{_UNIT})\b"
+    rf"|\b(?:of |with |measuring )?(?P<mm_first>{_LENGTH})\s*(?P<unit_first>{_UNIT})"
+    rf"(?: (?:or|and) (?:(?P<or_more>{_MORE})|(?:{_LESS}))\b|\s*\+)"
 )
 _SIDES_AND_LOBES = "right left bilateral both upper lower middle lobe segment apex apical basal lingula"
 _WHERE = frozenset(first_of_family(word_stem(word)) for word in _SIDES_AND_LOBES.split())
@@ -40,7 +41,7 @@ _GENERIC = frozenset(
         lung lungs pulmonary structure structures change changes disease process disorder
         pattern type configuration common vessel vessels tissue difference significant number
         numbers specific increase increased involvement due mm cm size sizes area areas region
-        regions parenchyma parenchymal thin
+        regions parenchyma parenchymal thin ratio index
         """,
     )
 )
@@ -54,11 +55,15 @@ class Topic:
     name: str
     finding: int | None = None  # its place among `known_findings`
     beside: frozenset[int] = frozenset()  # findings that the same sentence must have: a ground-glass nodule
+    typed: Stems = frozenset()  # words that name the finding
+    asked_as: Stems = frozenset()  # words that name the finding in a question, and less surely in a report
+    barred: Stems = frozenset()  # words beside which they do not
     words: Stems = frozenset()  # that stand in the sentence too
     places: Stems = frozenset()
     details: Stems = frozenset()  # "large", "mild"
     longer_mm: float | None = None  # "larger than 5 mm"
     shorter_mm: float | None = None
+    limit_itself: bool = False  # counts too: "at least 5 mm"
     denied: bool = False
 
     @property
@@ -91,10 +96,19 @@ def without_limit(text: str) -> str:
 def _limited(topic: Topic, limit: re.Match[str] | None) -> Topic:
     if limit is None:
         return topic
-    mm = float(limit[2] or limit[5]) * (10 if (limit[3] or limit[6]) == "cm" else 1)
-    if limit[1] or limit[4] == ">":
-        return replace(topic, name=f"{topic.name} over {mm:g} mm", longer_mm=mm)
-    return replace(topic, name=f"{topic.name} under {mm:g} mm", shorter_mm=mm)
+    length = limit["mm"] or limit["mm_signed"] or limit["mm_first"]
+    unit = limit["unit"] or limit["unit_signed"] or limit["unit_first"]
+    mm = float(length.replace(",", ".")) * (10 if unit.startswith("c") else 1)
+    sign = limit["sign"] or ""
+    itself = bool(
+        limit["least"] or limit["most"] or limit["mm_first"] or sign[:1] in ("≥", "≤") or "=" in sign
+    )
+    plus = bool(limit["mm_first"]) and limit[0].endswith("+")
+    if limit["least"] or limit["more"] or limit["or_more"] or plus or sign[:1] in (">", "≥"):
+        least = "of at least" if itself else "over"
+        return replace(topic, name=f"{topic.name} {least} {mm:g} mm", longer_mm=mm, limit_itself=itself)
+    most = "of at most" if itself else "under"
+    return replace(topic, name=f"{topic.name} {most} {mm:g} mm", shorter_mm=mm, limit_itself=itself)
 
 
 def _topics(text: str, kind: Kind | None) -> Iterable[Topic]:
@@ -121,9 +135,31 @@ def _in_segments(text: str, kind: Kind | None, denied: bool) -> Iterable[Topic]:
         left = {
             token: word
             for place, (word, token) in enumerate(tokens)
-            if place not in taken and word in kept and word_stem(word) not in SILENT and token not in own
+            if word in kept
+            and word_stem(word) not in SILENT
+            and (token in NARROWING if place in taken or token in own else True)
         }
-        yield from _narrowed(named, left, denied)
+        for topic in _narrowed(named, left, denied):
+            yield _with_what_named_it(topic, named[-1], tokens) if named else topic
+
+
+def _with_what_named_it(topic: Topic, named: Named, tokens: Sequence[tuple[str, str]]) -> Topic:
+    """Keep the words a finding was asked by, where a report with these alone is not read as having it."""
+    typed = frozenset(tokens[place][1] for place in named.places)
+    barred = _asked_alone().get((topic.finding, typed))
+    topic = replace(topic, typed=typed)
+    return topic if barred is None else replace(topic, asked_as=typed, barred=barred)
+
+
+@cache
+def _asked_alone() -> Mapping[tuple[int | None, Stems], Stems]:
+    """Return what bars each wording that only questions name a finding by."""
+    return {
+        (place_of(finding.name), words): barred
+        for finding in EIGHTEEN
+        for wording in finding.asked_as
+        for words, barred in (wording_stems(wording, canonical_stem),)
+    }
 
 
 def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> Iterable[Topic]:
@@ -145,7 +181,7 @@ def _narrowed(named: Sequence[Named], left: Mapping[str, str], denied: bool) -> 
             details=details,
             denied=denied != last.against,
         )
-    elif words or places or (details | frozenset(left)) & ORGANS:
+    elif any(not word.isdigit() for word in words) or places or (details | frozenset(left)) & ORGANS:
         yield Topic(
             name=shorten(" ".join(left.values()), _LONGEST_NAME, placeholder=" …"),
             words=words | places | details | (frozenset(left) & ORGANS if not words else frozenset()),

@@ -1,24 +1,22 @@
 """What the report of a case says of a topic: present, possible, absent, elsewhere, or nothing."""
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chat.evidence import CaseEvidence, Quote
-from chat.question_words import ORGANS, PLACES, SIDES
-from chat.sentence_reading import ReadSentence, Stems, canonical, known_findings, own_stems, read_sentence
+from chat.fitting import fits, is_as_asked, is_named_as_asked, says_more
+from chat.sentence_reading import ReadSentence, known_findings, read_sentence
+from chat.sequels import read_report, sequel_of, sequels_of
+from chat.states import denies_by_opposite, says_what_is_wrong
+from chat.stems import Stems
 from chat.topics import Topic
 from encoders.abnormalities import ABNORMALITIES
 
 Status = Literal["present", "possible", "absent", "unclear", "elsewhere", "silent"]
 Said = Literal["affirmed", "hedged", "denied"]
 _SAID: tuple[Said, ...] = ("affirmed", "hedged", "denied")
-_NORMAL = frozenset(canonical("normal natural unremarkable clear regular intact healthy"))
-_EVERYWHERE = frozenset(canonical("parenchyma parenchymal level lobe segment gland"))
-_MEDIASTINAL = frozenset(
-    canonical("mediastinum prevascular paratracheal pretracheal subcarinal aortopulmonary paraaortic")
-)
-_BOTH = frozenset(canonical("bilateral bilaterally both"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +42,19 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
     found: dict[Said, list[Quote]] = {said: [] for said in _SAID}
     unclear: list[Quote] = []
     elsewhere: list[Quote] = []
-    for quote in case.sentences:
-        read = read_sentence(quote.text)
+    for quote, read in zip(case.sentences, read_report(case.sentences), strict=True):
         said = said_of(topic, read)
         if said is None:
             continue
         fitting = fits(topic, read, denied=said == "denied")
         if fitting:
-            found[said].append(quote)
+            found[said] += _with_what_it_needs(topic, case, quote, read)
         elif fitting is None:
             unclear.append(quote)
         elif said != "denied":
             elsewhere.append(quote)
+    if elsewhere and topic.limited:
+        found["denied"] = []  # "no new nodule" says nothing of how large the others are
     status = _status(found, unclear, elsewhere)
     return Verdict(
         status=status,
@@ -64,12 +63,39 @@ def verdict(case: CaseEvidence, topic: Topic) -> Verdict:
     )
 
 
+def told_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
+    """Return what a report says of a topic where it does not deny it, each sentence with its sequels."""
+    return [quote for passage in passages_on(case, topic) for quote in passage]
+
+
+def passages_on(
+    case: CaseEvidence, topic: Topic, *, also: re.Pattern[str] | None = None
+) -> Iterator[list[Quote]]:
+    """Yield each sentence of a report that says a topic and does not deny it, with its sequels.
+
+    Args:
+        case: whose report it is.
+        topic: what is asked about.
+        also: how a denial reads that is told too: "the effusion of the previous examination is not seen".
+    """
+    for quote, read, said in mentions(case, topic):
+        told = said != "denied" or (also is not None and also.search(quote.text))
+        if told and fits(topic, read, denied=False) is not False:
+            yield [quote, *sequels_of(case, quote, topic.words)]
+
+
+def _with_what_it_needs(topic: Topic, case: CaseEvidence, quote: Quote, read: ReadSentence) -> list[Quote]:
+    """Return a sentence, and its sequel where only that tells the degree or the size asked for."""
+    alone = replace(read, continued=frozenset(), continued_mm=())
+    sequel = None if is_as_asked(topic, alone) else sequel_of(case, quote)
+    return [quote] if sequel is None else [quote, sequel]
+
+
 def mentions(case: CaseEvidence, topic: Topic) -> Iterator[tuple[Quote, ReadSentence, Said]]:
     """Yield every sentence of a case that says anything of a topic, wherever and however."""
-    for quote in case.sentences:
-        if quote.text.endswith(";"):
+    for quote, read in zip(case.sentences, read_report(case.sentences), strict=True):
+        if quote.text.endswith(";") and not any(read.findings):
             continue  # "When examined in the lung window;" leads to what is said
-        read = read_sentence(quote.text)
         said = said_of(topic, read)
         if said is not None:
             yield quote, read, said
@@ -82,6 +108,11 @@ def said_of(topic: Topic, read: ReadSentence) -> Said | None:
     for place, said in enumerate(_SAID):
         if topic.finding in read.findings[place]:
             return _with_words(said, topic.words, read) if _has_all(topic.beside, read) else None
+    if is_named_as_asked(topic, read.words):
+        said_so = _said_of_words(topic.asked_as, read)
+        return _with_words(said_so, topic.words, read) if said_so and _has_all(topic.beside, read) else None
+    if not is_one_of_the_18(topic) and not topic.words and denies_by_opposite(topic.typed, read):
+        return "denied"
     if topic.finding in read.ruled_out and not topic.words:
         return "denied"
     return None
@@ -109,10 +140,12 @@ def traces_of(case: CaseEvidence, topic: Topic) -> list[Quote]:
 
 
 def _said_of_words(words: Stems, read: ReadSentence) -> Said | None:
-    if not words or not words <= read.words:
-        return None
-    if words <= read.affirmed:
+    if says_more(words, read.affirmed):
         return "affirmed"
+    if not words or not words <= read.words:
+        if words and says_what_is_wrong(words, read):
+            return "affirmed"
+        return "denied" if denies_by_opposite(words, read) else None
     return "hedged" if words <= read.affirmed | read.hedged else "denied"
 
 
@@ -124,79 +157,6 @@ def _with_words(said: Said, words: Stems, read: ReadSentence) -> Said | None:
     if not words <= read.words:
         return None
     return "denied" if words - read.affirmed - read.hedged else said
-
-
-def fits(topic: Topic, read: ReadSentence, *, denied: bool) -> bool | None:
-    """Whether a sentence speaks of the place and degree asked for; None: it cannot be told."""
-    if denied:
-        return not _of_other_side(topic.places, read.words) and _denied_there(topic, read)
-    if not topic.details <= read.words or not _within_limits(topic, read):
-        return False
-    if topic.finding is None:
-        if topic.words <= ORGANS | PLACES or topic.words & _NORMAL:
-            return None  # "is the heart …?" has no yes, and what is normal is for the reader to judge
-        return True if any(topic.words <= phrase.words for phrase in read.phrases) else None
-    return _at_place(topic, read) if topic.places else True
-
-
-def _denied_there(topic: Topic, read: ReadSentence) -> bool:
-    """Whether a denial holds where it is asked: it names that place, or none but sides."""
-    asked = topic.places - SIDES.keys() - _BOTH
-    if all(_has(place, read.words) for place in asked):
-        return True
-    named = read.words & PLACES - SIDES.keys() - _BOTH - _EVERYWHERE - own_stems(topic.finding)
-    return not named - topic.words
-
-
-def _within_limits(topic: Topic, read: ReadSentence) -> bool:
-    if not topic.limited:
-        return True
-    longest = max(read.sizes_mm, default=None)
-    if longest is None:
-        return False
-    return longest > topic.longer_mm if topic.longer_mm is not None else longest < (topic.shorter_mm or 0)
-
-
-def _at_place(topic: Topic, read: ReadSentence) -> bool | None:
-    """Look for the place where the finding is named, then in what stands beside it and names no finding."""
-    if not _is_at(topic.places, read.words):
-        return False
-    mine = [place for place, phrase in enumerate(read.phrases) if topic.finding in phrase.findings]
-    if any(_is_at(topic.places, _around(read, place, topic.places)) for place in mine):
-        return True
-    named = [read.phrases[place].words for place in mine]
-    return False if named and all(_of_other_side(topic.places, words) for words in named) else None
-
-
-def _around(read: ReadSentence, place: int, asked: Stems) -> Stems:
-    """Return the words of a phrase with those of its neighbours that name no finding and no other side."""
-    words = read.phrases[place].words
-    for step in (-1, 1):
-        other = place + step
-        while 0 <= other < len(read.phrases) and not read.phrases[other].findings:
-            if not _of_other_side(asked, read.phrases[other].words):
-                words |= read.phrases[other].words
-            other += step
-    return words
-
-
-def _is_at(places: Stems, here: Stems) -> bool:
-    return all(_has(place, here) for place in places)
-
-
-def _has(place: str, here: Stems) -> bool:
-    if place in _MEDIASTINAL:
-        return bool(_MEDIASTINAL & here)
-    if place in SIDES:
-        return bool(SIDES[place] & here)
-    if place in _BOTH:
-        return bool(_BOTH & here) or SIDES.keys() <= here
-    return place in here
-
-
-def _of_other_side(places: Stems, here: Stems) -> bool:
-    asked = places & SIDES.keys()
-    return bool(asked) and bool(here & SIDES.keys()) and not any(_has(side, here) for side in asked)
 
 
 def _status(found: dict[Said, list[Quote]], unclear: Sequence[Quote], elsewhere: Sequence[Quote]) -> Status:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 RESEARCH_USE = "Research use only."
 _MODE = "long_answer"  # where none is given
+_CASES = 5  # are looked for, where -k does not say how many
 _HELP = (
     "Ask in a sentence. /cases shows what is asked about, /sources what the last answer rests on, /quit ends."
 )
@@ -50,7 +51,9 @@ def ask(
         str | None,
         typer.Option(metavar="WORDS", help="Ask about the stored cases that these words describe."),
     ] = None,
-    k: Annotated[int, typer.Option("-k", metavar="N", help="How many cases are looked for.")] = 5,
+    k: Annotated[
+        int | None, typer.Option("-k", metavar="N", help=f"How many cases are looked for; {_CASES}.")
+    ] = None,
     collection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where to look; `default`, or the only one there is.")
     ] = None,
@@ -83,9 +86,12 @@ def ask(
     from chat.context import Subject
 
     said_how = _mode(mode)
-    subject = Subject(names=tuple(case or ()), volume=volume, text=text, k=k, collection=collection)
+    subject = Subject(
+        names=tuple(case or ()), volume=volume, text=text, k=_CASES if k is None else k, collection=collection
+    )
     if questions is not None or out is not None or without_volume:
-        _check_set(questions, out, is_more=question is not None or subject.is_something or mode != _MODE)
+        more = question is not None or subject.is_something or mode != _MODE or k is not None
+        _check_set(questions, out, is_more=more)
     else:
         _check_question(question, as_json=as_json)
     chosen = backend_from(backend, model=model, base=base, encoder=encoder, device=device, dtype=dtype)

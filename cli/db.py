@@ -1,12 +1,14 @@
-"""`ctsearch db`: bring the schema up to date, look at the database, stop the embedded one."""
+"""`ctsearch db`: the schema brought up to date, the database looked at, stopped, backed up and restored."""
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from retrieval.backup_file import BackupManifest
     from retrieval.database_status import DatabaseStatus
 
 app = typer.Typer(help="The archive's database: its schema, its state, its end.", no_args_is_help=True)
@@ -57,6 +59,51 @@ def stop() -> None:
     from retrieval.database_status import stop_database
 
     typer.echo("the database is stopped" if stop_database() else "the database was not running")
+
+
+@app.command("backup")
+def backup(
+    file: Annotated[Path, typer.Argument(help="The backup; one that is there is replaced at the end.")],
+    uploads: Annotated[
+        bool, typer.Option("--uploads", help="Uploaded scans too; indexed ones lie nowhere else.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Write the archive and its key into one file of mode 0600. It holds patients: keep it as safe."""
+    from cli.progress import byte_progress
+    from retrieval.backup import make_backup
+
+    with byte_progress() as progress:
+        made = make_backup(file, with_uploads=uploads, progress=progress)
+    _print_manifest(made, as_json, f"backed up into {file}")
+
+
+@app.command("restore")
+def restore(
+    file: Annotated[Path, typer.Argument(help="Made by ctsearch db backup.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Delete the archive that is there; else it must be empty.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Make the archive what a backup holds: everything or nothing. Restore only what you trust: it is SQL."""
+    from cli.progress import byte_progress
+    from retrieval.restore import restore_backup
+
+    with byte_progress() as progress:
+        restored = restore_backup(file, replace=replace, progress=progress)
+    _print_manifest(restored, as_json, f"restored from {file}")
+
+
+def _print_manifest(manifest: "BackupManifest", as_json: bool, done: str) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(manifest.to_json()) + "\n")
+        return
+    size = sum(part.bytes for part in manifest.parts) / 1e6
+    key = "with its key" if manifest.has_key else "without a key, because there is none"
+    typer.echo(
+        f"{done}: {manifest.rows.get('study', 0):,} studies, schema {manifest.schema}, {size:.1f} MB, {key}"
+    )
 
 
 def _lines(found: "DatabaseStatus") -> list[tuple[str, str | None]]:

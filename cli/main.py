@@ -6,6 +6,7 @@ from io import TextIOWrapper
 import typer
 
 from cli import (
+    accounts,
     ask,
     cases,
     chat_data,
@@ -19,7 +20,9 @@ from cli import (
     models,
     score,
     search,
+    serve,
     train,
+    worker,
 )
 from encoders.errors import CtsearchError
 
@@ -41,6 +44,9 @@ app.command("ask")(ask.ask)
 app.command("chat-data")(chat_data.chat_data)
 app.command("drr")(drr.drr)
 app.command("demo")(demo.demo)
+app.command("serve")(serve.serve)
+app.command("worker")(worker.worker)
+app.add_typer(accounts.app, name="accounts")
 app.add_typer(cases.app, name="cases")
 app.add_typer(collections.app, name="collections")
 app.add_typer(evaluate.app, name="evaluate")

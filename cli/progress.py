@@ -1,12 +1,13 @@
 """Progress of long work on stderr: a bar in a terminal, a line now and then in a log."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     TextColumn,
@@ -90,3 +91,36 @@ def indexing_progress() -> Iterator[IndexProgress]:
     )
     with Progress(*columns, console=console, transient=True) as progress:
         yield _Bar(progress)
+
+
+@contextmanager
+def byte_progress() -> Iterator[Callable[[str, int, int | None], None]]:
+    """Yield what is told a step, bytes done and of how many: `retrieval.backup_file.Progress`."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _byte_log(console)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def show(step: str, done: int, total: int | None) -> None:
+            progress.update(task, description=step, completed=done, total=total)
+
+        yield show
+
+
+def _byte_log(console: Console) -> Callable[[str, int, int | None], None]:
+    """Return what writes a line for each step at once, and every ten seconds."""
+    last_step, last = "", 0.0
+
+    def log(step: str, done: int, total: int | None) -> None:
+        nonlocal last_step, last
+        now = time.monotonic()
+        if step == last_step and now - last < _LOG_EVERY_S:
+            return
+        last_step, last = step, now
+        of = f" of {total / 1e6:,.1f}" if total else ""
+        console.print(f"{step}: {done / 1e6:,.1f}{of} MB", highlight=False)
+
+    return log

@@ -39,6 +39,10 @@ class SearchError(InputError):
     """A question that the archive cannot answer as it was put."""
 
 
+class UnknownNameError(SearchError):
+    """Nothing in the archive has this name: no case, no collection."""
+
+
 class DatabaseError(CtsearchError):
     """Postgres is missing, too old, or went away."""
 

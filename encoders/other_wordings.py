@@ -105,7 +105,7 @@ OTHERS: tuple[Finding, ...] = (
         said_as=wordings(
             """
             chest tube; thorax tube; thoracic tube; thoracostomy tube; pleural drain; pleural catheter
-            chest drain
+            chest drain; drainage catheter hemithorax
             """
         ),
     ),
@@ -140,7 +140,7 @@ OTHERS: tuple[Finding, ...] = (
         said_as=wordings(
             """
             hepatosteatosis; hepatic steatosis; steatosis liver; steatosis; fatty liver; adiposity liver
-            fatty infiltration liver; liver fat
+            fatty infiltration liver; liver fat; fattening liver
             """
         ),
     ),

@@ -24,11 +24,14 @@ from encoders.scan import Rescale, Scan, Spacing, check_shape, check_voxels, che
 __all__ = [
     "PreparedVolume",
     "Scan",
+    "SettledScan",
     "grid_from_hounsfield",
+    "grid_from_settled",
     "load_volume",
     "prepare_volume",
     "preprocessing_digest",
     "read_scan",
+    "settle_scan",
 ]
 
 Orient = Literal["SLP", "as_stored"]
@@ -49,6 +52,16 @@ class PreparedVolume:
     rescale_source: RescaleSource
     rescale: Rescale  # (slope, intercept) from stored values to HU
     spacing_mm: Spacing  # of the stored axes x, y, z
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettledScan:
+    """A volume as stored, and what makes it Hounsfield units."""
+
+    scan: Scan
+    rescale_source: RescaleSource
+    rescale: Rescale  # (slope, intercept) from stored values to HU
     warnings: tuple[str, ...] = ()
 
 
@@ -115,6 +128,21 @@ def prepare_volume(
     Raises:
         VolumeError: the file cannot be read as one CT volume, or is not in HU by that rule.
     """
+    settled = settle_scan(paths, rule=rule, table_rescale=table_rescale, table_spacing_mm=table_spacing_mm)
+    return grid_from_settled(settled, grid)
+
+
+def settle_scan(
+    paths: str | Path | Sequence[Path],
+    *,
+    rule: RescaleRule = "auto",
+    table_rescale: Rescale | None = None,
+    table_spacing_mm: Spacing | None = None,
+) -> SettledScan:
+    """Read a CT and settle what makes it HU, checked on its voxels; they stay as stored.
+
+    Args and Raises as for `prepare_volume`.
+    """
     scan = read_scan(paths)
     slp = scan.towards_slp()
     steps = tuple(max(1, round(_COARSE_MM / spacing)) for spacing in slp.spacing_mm)
@@ -123,16 +151,27 @@ def prepare_volume(
     if table_spacing_mm is not None and chosen.source == "metadata":
         scan = replace(scan, spacing_mm=_given_spacing(table_spacing_mm))
         slp = scan.towards_slp()
-    return PreparedVolume(
-        volume_DHW=resample_to_grid(slp.stored_xyz, slp.spacing_mm, chosen.rescale, grid),
+    return SettledScan(
+        scan=scan,
         rescale_source=chosen.source,
         rescale=chosen.rescale,
-        spacing_mm=scan.spacing_mm,
         warnings=(
             *scan.warnings,
             *_other_spacing(scan.spacing_mm, table_spacing_mm),
             *_no_chest(sample_DHW, slp.spacing_mm, steps, chosen),
         ),
+    )
+
+
+def grid_from_settled(settled: SettledScan, grid: VolumeGrid = PUBLISHED_GRID) -> PreparedVolume:
+    """Bring a scan whose Hounsfield units are settled to the grid; `prepare_volume` is both steps in one."""
+    slp = settled.scan.towards_slp()
+    return PreparedVolume(
+        volume_DHW=resample_to_grid(slp.stored_xyz, slp.spacing_mm, settled.rescale, grid),
+        rescale_source=settled.rescale_source,
+        rescale=settled.rescale,
+        spacing_mm=settled.scan.spacing_mm,
+        warnings=settled.warnings,
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.pool import NullPool
 
+import retrieval.desk_schema  # noqa: F401 - its tables join those of Base
 from retrieval.schema import Base, is_made_at_run_time
 
 

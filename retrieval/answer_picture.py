@@ -1,6 +1,5 @@
 """The picture of an answer: finds the voxels of the question and of its hits, as far as they are in reach."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,10 @@ from encoders.errors import CtsearchError
 from retrieval.answers import Answer
 from retrieval.hits import Hit
 from retrieval.picture import Slices, Tile, draw_hits, take_slices
-from retrieval.sources import SERIES_MARK
+from retrieval.sources import series_files
 
 MOST_TILES = 12
 _GRID = VolumeGrid(slices=240, rows=480, columns=480, slice_mm=1.75, pixel_mm=1.0)  # a chest with its arms
-_PHANTOM_MM = (4.0, 2.0, 2.0)  # finer than the encoder sees, so that a person recognises what is drawn
 _HU_AT_ONE = 1000.0  # of a prepared volume in [-1, 1]
 
 
@@ -39,11 +37,11 @@ def slices_at(uri: str) -> Slices:
         CtsearchError: it cannot be read, or not any more.
     """
     from encoders.volumes import prepare_volume
-    from retrieval.datasets.phantom import draw_volume
+    from retrieval.datasets.phantom import SHOWN_MM, draw_volume
 
     if uri.startswith("phantom:"):
-        return take_slices(*draw_volume(uri, _PHANTOM_MM))
-    prepared = prepare_volume(_files_at(uri), grid=_GRID)
+        return take_slices(*draw_volume(uri, SHOWN_MM))
+    prepared = prepare_volume(series_files(uri) or Path(uri), grid=_GRID)
     return take_slices(prepared.volume_DHW * np.float32(_HU_AT_ONE), _GRID.spacing_mm)
 
 
@@ -52,17 +50,6 @@ def _slices_at(uri: str | None) -> Slices | None:
         return None if uri is None else slices_at(uri)
     except CtsearchError:
         return None
-
-
-def _files_at(uri: str) -> Path | Sequence[Path]:
-    """The file, or the files of a DICOM series, that a source names."""
-    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
-    if not mark or not Path(folder).is_dir():
-        return Path(uri)
-    from encoders.dicom import find_series
-
-    named = (series for series in find_series(Path(folder)).series if series.series_uid == series_uid)
-    return next((series.paths for series in named), Path(uri))
 
 
 def _query_tile(answer: Answer) -> Tile:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 from sqlalchemy.engine import Connection
 
-from encoders.errors import CheckpointError, SearchError
+from encoders.errors import CheckpointError, SearchError, UnknownNameError
 from retrieval.records import CollectionInfo
 from retrieval.schema import Collection
 from retrieval.store_collections import collection_named
@@ -46,7 +46,7 @@ def choose_collection(names: Sequence[str], name: str | None) -> str:
     if name is not None:
         return name
     if not names:
-        raise SearchError("the archive holds no collection yet; make one with `ctsearch index`")
+        raise UnknownNameError("the archive holds no collection yet; make one with `ctsearch index`")
     if DEFAULT_COLLECTION in names:
         return DEFAULT_COLLECTION
     if len(names) > 1:

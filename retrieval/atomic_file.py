@@ -11,11 +11,12 @@ from encoders.errors import StorageError
 
 
 @contextmanager
-def written_atomically(path: Path) -> Iterator[IO[bytes]]:
+def written_atomically(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Yield a stream that becomes `path` when the block ends well, and leaves nothing when it does not.
 
     Args:
         path: where the file goes; one that is there already is replaced at the end.
+        mode: of the file; None for the usual one of this process.
 
     Raises:
         StorageError: the folder is missing or may not be written, or the disk is full.
@@ -28,7 +29,9 @@ def written_atomically(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        scratch.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide it from the colleagues of its owner
+        if mode is None:
+            mode = 0o666 & ~_umask()  # mkstemp's 0600 would hide it from the colleagues of its owner
+        scratch.chmod(mode)
         scratch.replace(path)
         scratch = None
     except OSError as error:

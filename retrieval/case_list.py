@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, select
+from sqlalchemy import ColumnElement, RowMapping, Select, literal, select, tuple_
 from sqlalchemy.engine import Connection
 
 from retrieval.filters import Filters, refuse_unknown_values, study_conditions, volume_conditions
 from retrieval.hits import ACQUISITION, case_metadata, present_labels
 from retrieval.neighbours import Unit, among
+from retrieval.records import storable
 from retrieval.schema import Collection, Patient, Study, Volume, embedding
 
 
@@ -40,7 +41,12 @@ class ListedCase:
 
 
 def list_cases(
-    connection: Connection, filters: Filters, unit: Unit, limit: int | None = None
+    connection: Connection,
+    filters: Filters,
+    unit: Unit,
+    limit: int | None = None,
+    *,
+    after: tuple[str, str] | None = None,
 ) -> list[ListedCase]:
     """Return the cases that match, by study and then by volume.
 
@@ -49,16 +55,20 @@ def list_cases(
         filters: what they must match.
         unit: one row a volume (a study that has none is one row too), or one a study.
         limit: how many at most; None: all.
+        after: dataset and name of a study; only those that follow it are listed.
 
     Raises:
         SearchError: a filter names a value that the archive does not have.
     """
-    rows = connection.execute(_rows(filters, limit if unit == "volume" else None)).mappings().all()
+    wanted = _rows(filters, after)
+    if unit == "study" and limit is not None:
+        wanted = wanted.where(Study.id.in_(_first_studies(filters, after, limit)))
+    rows = connection.execute(wanted.limit(limit if unit == "volume" else None)).mappings().all()
     if not rows:
         refuse_unknown_values(connection, filters)
     groups = [[row] for row in rows]
     if unit == "study":
-        groups = [list(group) for _, group in groupby(rows, lambda row: int(row["id"]))][:limit]
+        groups = [list(group) for _, group in groupby(rows, lambda row: int(row["id"]))]
     study_ids = {group[0]["id"] for group in groups}
     labels = present_labels(connection, study_ids, filters.label_source)
     held = _collections(connection, study_ids)
@@ -83,7 +93,25 @@ def _listed(
     )
 
 
-def _rows(filters: Filters, limit: int | None) -> Select[Any]:
+_IN_ORDER = (Study.name.collate("C"), Study.dataset.collate("C"), Study.id)
+
+
+def _first_studies(filters: Filters, after: tuple[str, str] | None, limit: int) -> Select[int]:
+    """Select the ids of the first studies: volumes of all the others are then not looked at."""
+    studies = select(Study.id).where(*study_conditions(filters), *_following(after))
+    if filters.on_volumes:
+        studies = studies.where(Study.id.in_(select(Volume.study_id).where(*volume_conditions(filters))))
+    return studies.order_by(*_IN_ORDER).limit(limit)
+
+
+def _following(after: tuple[str, str] | None) -> list[ColumnElement[bool]]:
+    if after is None:
+        return []
+    dataset, name = after
+    return [tuple_(*_IN_ORDER[:2]) > tuple_(literal(storable(name)), literal(storable(dataset)))]
+
+
+def _rows(filters: Filters, after: tuple[str, str] | None) -> Select[Any]:
     study: list[Any] = [Study.id, Study.name.label("study"), Study.dataset, Study.split, Study.day]
     volume: list[Any] = [Volume.id.label("volume_id"), Volume.name.label("volume")]
     acquisition: list[Any] = [getattr(Volume, name) for name in ACQUISITION]
@@ -92,9 +120,8 @@ def _rows(filters: Filters, limit: int | None) -> Select[Any]:
         .select_from(Study)
         .join(Patient, Patient.id == Study.patient_id)
         .outerjoin(Volume, Volume.study_id == Study.id)
-        .where(*study_conditions(filters), *volume_conditions(filters))
-        .order_by(Study.name.collate("C"), Study.dataset.collate("C"), Study.id, Volume.name.collate("C"))
-        .limit(limit)
+        .where(*study_conditions(filters), *volume_conditions(filters), *_following(after))
+        .order_by(*_IN_ORDER, Volume.name.collate("C"))
     )
 
 

@@ -45,8 +45,10 @@ def home() -> Path:
 def database_parameters() -> dict[str, Any] | None:
     """Return how to connect to the server that `CTSEARCH_DATABASE` names; None where the embedded one serves.
 
+    Its password may be in a file that `CTSEARCH_DATABASE_PASSWORD_FILE` names, as services keep secrets.
+
     Raises:
-        ConfigError: it is no address of a PostgreSQL server.
+        ConfigError: it is no address of a PostgreSQL server, or the file cannot be read.
     """
     chosen = os.environ.get("CTSEARCH_DATABASE")
     if not chosen:
@@ -62,4 +64,16 @@ def database_parameters() -> dict[str, Any] | None:
             "CTSEARCH_DATABASE is no address of a PostgreSQL server: write "
             "postgresql://user:password@host:port/name, or unset it for the embedded one"
         )
-    return parameters
+    secret = os.environ.get("CTSEARCH_DATABASE_PASSWORD_FILE")
+    return parameters | {"password": _password_in(Path(secret))} if secret else parameters
+
+
+def _password_in(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(
+            f"the file {path} that CTSEARCH_DATABASE_PASSWORD_FILE names cannot be read ({reason}): "
+            "it holds the database's password and nothing else"
+        ) from error

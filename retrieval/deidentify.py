@@ -54,11 +54,19 @@ class PseudonymKey:
             return cls(_read_private(path))
         except FileNotFoundError:
             pass
+        cls(secrets.token_bytes(KEY_BYTES)).save(path)
+        return cls(_read_private(path))
+
+    def save(self, path: Path) -> None:
+        """Write the key where there is none, for its owner's eyes only; never half of it.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         try:
-            _write_private(path, secrets.token_bytes(KEY_BYTES))
+            _write_private(path, self.secret)
         except OSError as error:
             raise StorageError(f"the pseudonym key cannot be written to {path}: {error.strerror}") from error
-        return cls(_read_private(path))
 
     def pseudonym(self, kind: PseudonymKind, dataset: str, name: str) -> str:
         """Return the name that stands for another: always the same, and of no use without the key.

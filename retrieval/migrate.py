@@ -19,7 +19,7 @@ from retrieval.store_reports import split_again
 if TYPE_CHECKING:
     from alembic.config import Config
 
-_LOCK = 0x63747365  # "ctse": whoever migrates holds this advisory lock
+MIGRATION_LOCK = 0x63747365  # "ctse": whoever changes the tables holds this advisory lock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +55,7 @@ def upgrade(engine: Engine) -> SchemaState:
         state = _state(connection)
         if state.revision != state.newest:
             connection.rollback()
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             _run("upgrade", connection, "head")
             split_again(connection)
             connection.commit()
@@ -82,7 +82,7 @@ def downgrade(engine: Engine, revision: str = "base") -> None:
         DatabaseError: the server went away.
     """
     with database_errors(), engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         _run("downgrade", connection, revision)
         if revision == "base":
             connection.execute(text("DROP TABLE alembic_version"))
@@ -105,12 +105,21 @@ def _state(connection: Connection) -> SchemaState:
     revision: str | None = None
     if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is not None:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    refuse_newer(revision, "the archive")
+    return SchemaState(revision=revision, newest=REVISION, server=server)
+
+
+def refuse_newer(revision: str | None, what: str) -> None:
+    """Refuse tables of a revision that this code does not know.
+
+    Raises:
+        DatabaseError: they are of a newer version.
+    """
     if revision not in (None, REVISION) and revision not in _known_revisions():
         raise DatabaseError(
-            f"the archive is of a newer ctsearch (schema {revision}, this one knows {REVISION}): "
+            f"{what} is of a newer ctsearch (schema {revision}, this one knows {REVISION}): "
             "install that version"
         )
-    return SchemaState(revision=revision, newest=REVISION, server=server)
 
 
 def _known_revisions() -> set[str]:

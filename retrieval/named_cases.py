@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import Connection
 
-from encoders.errors import SearchError
+from encoders.errors import SearchError, UnknownNameError
 from retrieval.neighbours import Latent
 from retrieval.records import storable
 from retrieval.schema import Patient, Report, SourceFile, Study, Volume, embedding
@@ -71,7 +71,35 @@ def find_case(connection: Connection, name: str, pseudonyms: Sequence[str] = ())
             raise SearchError(f"{candidate!r} is a case in {len(found)} datasets; name one as {choices}")
         if found:
             return found[0]
-    raise SearchError(_no_such_case(connection, without_ending(name)))
+    raise UnknownNameError(_no_such_case(connection, without_ending(name)))
+
+
+def case_in(connection: Connection, dataset: str, name: str) -> StoredCase:
+    """Return the volume or else the study of exactly that name in a dataset.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    found = _named(connection, storable(name), storable(dataset))
+    if not found:
+        raise UnknownNameError(
+            f"the dataset {dataset!r} has no case {name!r}: list its cases to see what it has"
+        )
+    return found[0]
+
+
+def study_in(connection: Connection, dataset: str, name: str) -> StoredCase:
+    """Return the study of exactly that name in a dataset; a volume of that name is not looked for.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    found = _cases(connection, _studies(storable(dataset)).where(Study.name == storable(name)))
+    if not found:
+        raise UnknownNameError(
+            f"the dataset {dataset!r} has no study {name!r}: list its cases to see what it has"
+        )
+    return found[0]
 
 
 def cases_of_content(connection: Connection, sha256: bytes) -> list[StoredCase]:

@@ -4,14 +4,15 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from encoders.errors import StorageError
+from retrieval.windows import LUNG
 
-LUNG_WINDOW = (1500.0, -600.0)  # width and level, HU
 _LUNG_HU = (-950.0, -500.0)
 _LUNG_GRID_MM = 3.0
 _CHEST_WALL_MM = 8.0
@@ -26,7 +27,7 @@ _FOOTER_PX = 28
 _TILES_A_ROW = 4
 _FIELD_MM = (320.0, 500.0)  # the smallest and the widest field of view shown
 _BACKGROUND, _INK, _FAINT, _ACCENT = (17, 19, 23), (235, 236, 238), (150, 155, 163), (86, 156, 214)
-_FOOTER = "Research use only. Lung window 1500/-600 HU; the patient's left is on the right; all at one scale."
+_FOOTER = f"Research use only. Lung window {LUNG} HU; the patient's left is on the right; all at one scale."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +59,29 @@ def take_slices(hu_SLP: NDArray[np.float32], spacing_mm: tuple[float, float, flo
         hu_SLP: Hounsfield units, axes towards Superior, Left and Posterior.
         spacing_mm: along the same axes.
     """
-    lung = _coarse_lung(hu_SLP, spacing_mm)
-    level = _median_index(lung.sum(axis=(1, 2)), hu_SLP.shape[0])
-    depth = _median_index(lung.sum(axis=(0, 1)), hu_SLP.shape[2])
+    level, depth = key_position(hu_SLP, spacing_mm)
     return Slices(axial=hu_SLP[level].T.copy(), coronal=hu_SLP[::-1, :, depth].copy(), spacing_mm=spacing_mm)
+
+
+def key_position(
+    stored_SLP: NDArray[Any],
+    spacing_mm: tuple[float, float, float],
+    to_hu: tuple[float, float] = (1.0, 0.0),
+) -> tuple[int, int]:
+    """Return the axial and the coronal index with half of the lung below and in front; else the middle.
+
+    Args:
+        stored_SLP: axes towards Superior, Left and Posterior; looked at every 3 mm.
+        spacing_mm: along the same axes.
+        to_hu: slope and intercept from stored values to Hounsfield units.
+    """
+    steps = tuple(max(1, int(_LUNG_GRID_MM / mm)) for mm in spacing_mm)
+    sample = stored_SLP[tuple(slice(None, None, step) for step in steps)]
+    coarse_hu = sample.astype(np.float32) * np.float32(to_hu[0]) + np.float32(to_hu[1])
+    lung = _lung(coarse_hu, spacing_mm[2] * steps[2])
+    level = _median_index(lung.sum(axis=(1, 2)), stored_SLP.shape[0])
+    depth = _median_index(lung.sum(axis=(0, 1)), stored_SLP.shape[2])
+    return level, depth
 
 
 def draw_hits(query: Tile, hits: Sequence[Tile], path: Path) -> None:
@@ -88,24 +108,14 @@ def draw_hits(query: Tile, hits: Sequence[Tile], path: Path) -> None:
         raise StorageError(f"the picture cannot be written to {path}: {error.strerror or error}") from error
 
 
-def window_lung(hu: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Map HU to grey, 0 at the window's lower edge and 255 at its upper one."""
-    width, level = LUNG_WINDOW
-    grey = (np.asarray(hu, np.float32) - (level - width / 2)) / width * 255
-    grey_8bit: NDArray[np.uint8] = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
-    return grey_8bit
-
-
-def _coarse_lung(hu_SLP: NDArray[np.float32], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
-    """Find the lung on a grid of about 3 mm: air's density with a chest wall before and behind it.
+def _lung(coarse_hu: NDArray[np.float32], depth_mm: float) -> NDArray[np.bool_]:
+    """Find the lung: air's density with a chest wall before and behind it.
 
     The foam of a table has no such wall.
     """
-    up, left, back = (max(1, int(_LUNG_GRID_MM / mm)) for mm in spacing_mm)
-    coarse = hu_SLP[::up, ::left, ::back]
-    wall_mm = (coarse > _BODY_HU) * np.float32(spacing_mm[2] * back)
+    wall_mm = (coarse_hu > _BODY_HU) * np.float32(depth_mm)
     before, behind = wall_mm.cumsum(axis=2), wall_mm[:, :, ::-1].cumsum(axis=2)[:, :, ::-1]
-    lung: NDArray[np.bool_] = (coarse > _LUNG_HU[0]) & (coarse < _LUNG_HU[1])
+    lung: NDArray[np.bool_] = (coarse_hu > _LUNG_HU[0]) & (coarse_hu < _LUNG_HU[1])
     return lung & (before > _CHEST_WALL_MM) & (behind > _CHEST_WALL_MM)
 
 
@@ -157,11 +167,11 @@ def _scaled(view: NDArray[np.float32], spacing_mm: tuple[float, float], mm_a_px:
     if rows.size and columns.size:
         view = view[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     size = [max(1, round(n * mm / mm_a_px)) for n, mm in zip(view.shape, spacing_mm, strict=True)]
-    return Image.fromarray(window_lung(view)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return Image.fromarray(LUNG.grey(view)).resize((size[1], size[0]), Image.Resampling.BICUBIC)
 
 
 def _centred(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    frame = Image.new("L", size, int(window_lung(np.array(_AIR_HU, np.float32))))
+    frame = Image.new("L", size, int(LUNG.grey(np.array(_AIR_HU, np.float32))))
     frame.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
     return frame
 

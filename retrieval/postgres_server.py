@@ -113,6 +113,16 @@ class EmbeddedServer:
                 raise self._failure(f"the embedded database was not ready after {_STARTING_S:.0f} s")
             time.sleep(_POLL_S)
 
+    def parameters(self) -> dict[str, Any]:
+        """Return keywords of `psycopg.connect` for the server, which is started where it does not run.
+
+        Raises:
+            DatabaseError: it does not start, or does not let us in; the sentence names its log.
+            StorageError: the disk is full or the home cannot be written.
+        """
+        with self.connect() as connection:
+            return self._address(connection.info.port)
+
     def stop(self) -> bool:
         """Stop the server and wait until it is gone; what was committed is on disk.
 

@@ -162,11 +162,25 @@ def from_report(encoder: "Encoder | None", path: Path) -> Question:
     Raises:
         ReportError: the file cannot be read or says nothing, or the encoder cannot read text.
     """
-    report = read_report(path)
+    return _from_report(encoder, read_report(path), str(path))
+
+
+def from_report_text(encoder: "Encoder | None", text: str) -> Question:
+    """Ask with a report as text; see `from_report`.
+
+    Raises:
+        ReportError: it is too long or says nothing, or the encoder cannot read text.
+    """
+    if len(text.encode(errors="replace")) > LARGEST_REPORT_BYTES:
+        raise ReportError("the report is longer than 1 MB: give one report in plain text")
+    return _from_report(encoder, report_in(storable(text), "report"), storable(text))
+
+
+def _from_report(encoder: "Encoder | None", report: Report, called: str) -> Question:
     sections = ReportSections(findings=report.findings, impression=report.impression)
     words = f"{report.impression}\n{report.findings}".strip()
     return Question(
-        asked={"kind": "report", "report": str(path)},
+        asked={"kind": "report", "report": called},
         kind="report",
         latent=None if encoder is None else _encode_text(encoder, sections),
         words=words,
@@ -183,7 +197,15 @@ def read_report(path: Path) -> Report:
     Raises:
         ReportError: the file cannot be read, is no text or larger than 1 MB, or says nothing.
     """
-    text = _decoded(path)
+    return report_in(_decoded(path), path.name)
+
+
+def report_in(text: str, name: str) -> Report:
+    """Return the report that a text is; see `read_report`.
+
+    Raises:
+        ReportError: it says nothing.
+    """
     sections: dict[str, str] = {}
     headings = list(_HEADING.finditer(text))
     ends = [*(heading.start() for heading in headings[1:]), len(text)]
@@ -194,14 +216,14 @@ def read_report(path: Path) -> Report:
     if "findings" not in sections:
         sections["findings"] = (text[: headings[0].start()] if headings else text).strip()
     report = Report(
-        name=path.stem,
+        name=Path(name).stem,
         findings=sections["findings"],
         impression=sections.get("impression", ""),
         clinical_information=sections.get("clinical_information", ""),
         technique=sections.get("technique", ""),
     )
     if not ReportSections(findings=report.findings, impression=report.impression).text:
-        raise ReportError(f"{path.name} has neither findings nor an impression; give a report with either")
+        raise ReportError(f"{name} has neither findings nor an impression; give a report with either")
     return report
 
 

@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql.base import ischema_names
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-REVISION = "0004"
+REVISION = "0005"
 """The newest migration: what a database of these tables says it is."""
 
 Id = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
@@ -63,7 +63,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, dict[str, Any]: JSONB}  # noqa: RUF012 - SQLAlchemy reads it from the class
+    type_annotation_map = {str: Text, dict[str, Any]: JSONB, list[str]: JSONB}  # noqa: RUF012 - SQLAlchemy reads it from the class
 
 
 class Patient(Base):
@@ -334,6 +334,11 @@ class AuditEvent(Base):
     """Who did what to which case; kept when the case is removed."""
 
     __tablename__ = "audit_event"
+    __table_args__ = (
+        Index(None, "at"),
+        Index(None, "subject"),
+        Index("ix_audit_event_cases", text("(detail -> 'cases')"), postgresql_using="gin"),
+    )
 
     id: Mapped[Id]
     at: Mapped[Now]

@@ -6,6 +6,7 @@ A question by a stored case loads no model; others load their collection's encod
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,26 +15,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine
+from sqlalchemy.engine import Connection
 
-from encoders.abnormalities import ABNORMALITIES, DEFAULT_PROMPT
+from encoders.abnormalities import DEFAULT_PROMPT
 from encoders.errors import CheckpointError, ReportError, StorageError
-from encoders.zero_shot import Prompts, encode_prompts, prompt_pair
 from retrieval.answers import Answer, Question, SearchOptions
-from retrieval.asked_collection import asked_collection, check_preprocessing, load_collection_encoder
-from retrieval.case_list import ListedCase, list_cases
-from retrieval.filters import Filters
-from retrieval.hospital_names import find_case_by_any_name, stored_name
-from retrieval.kept_tokens import forget_tokens, tokens_folder
-from retrieval.named_cases import stored_latent
-from retrieval.neighbours import Gallery, Latent, Unit
+from retrieval.archive_cases import ArchiveCases
+from retrieval.asked_collection import asked_collection, check_preprocessing
+from retrieval.hospital_names import find_case_by_any_name
+from retrieval.loaded_encoders import LoadedEncoders
+from retrieval.named_cases import StoredCase, case_in, stored_latent
+from retrieval.neighbours import Gallery, Latent
 from retrieval.planner import EngineChoice
-from retrieval.questions import encode_volume, from_case, from_report, from_text, from_volume
-from retrieval.records import CollectionInfo, Removed
+from retrieval.questions import (
+    encode_volume,
+    from_case,
+    from_report,
+    from_report_text,
+    from_text,
+    from_volume,
+)
+from retrieval.records import CollectionInfo
 from retrieval.scoring import FindingRanking, FindingScores, rank_by_findings, score_by_head, score_latent
 from retrieval.search import search_many
 from retrieval.sessions import one_state
-from retrieval.snapshots import Snapshots
-from retrieval.store import Store
+from retrieval.upload_questions import from_upload
 
 if TYPE_CHECKING:
     from encoders.encoder import Encoder
@@ -60,7 +66,7 @@ def open_case_search(*, device: str = "cpu") -> Iterator["CaseSearch"]:
         engine.dispose()
 
 
-class CaseSearch:
+class CaseSearch(ArchiveCases):
     """Answers about one archive. `collection` is a name; None is the default one or the only one there is."""
 
     def __init__(
@@ -71,31 +77,46 @@ class CaseSearch:
         device: str = "cpu",
         actor: str = "cli",
     ) -> None:
-        self._engine = engine
-        self._store = Store(engine)
-        self._key = key
-        self._device = device
-        self._actor = actor
-        self._snapshots = Snapshots(engine)
-        self._encoders: dict[int, Encoder] = {}
-        self._prompts: dict[tuple[str, str, tuple[str, ...]], Prompts] = {}
+        super().__init__(engine, key=key, actor=actor)
+        self._encoders = LoadedEncoders(device)
+
+    def on_behalf_of(self, actor: str, *, opens_sealed: bool = True) -> "CaseSearch":
+        """Return the same use cases, with the same encoders in memory, audited under another name.
+
+        Args:
+            actor: for the audit.
+            opens_sealed: whether the hospital's own names and paths are looked for and shown.
+        """
+        same = copy(self)
+        same._actor = actor
+        if not opens_sealed:
+            same._key = None
+        return same
 
     # Questions
 
-    def search_by_case(self, name: str, options: SearchOptions, *, collection: str | None = None) -> Answer:
+    def search_by_case(
+        self,
+        name: str,
+        options: SearchOptions,
+        *,
+        collection: str | None = None,
+        dataset: str | None = None,
+    ) -> Answer:
         """Find the cases most like a stored one, by the latent it has.
 
         Args:
             name: the archive's name of a volume or study; or the hospital's: a path, an accession, a UID.
             options: how many, filters, unit, exclusion.
             collection: where to look.
+            dataset: where the case is from; `name` is then exactly its name there.
 
         Raises:
             SearchError: there is no such case or collection, or the case has no latent in it.
         """
         with one_state(self._engine) as connection:
             info = asked_collection(connection, collection)
-            case = find_case_by_any_name(connection, name, self._key)
+            case = self._case(connection, name, dataset)
             question = from_case(connection, info, case, options.filters.label_source, self._key)
         return self._ask(info, question, options)
 
@@ -182,6 +203,45 @@ class CaseSearch:
         info = self.collection(collection)
         return self._ask_in_words(info, lambda encoder: from_report(encoder, path), options)
 
+    def search_by_report_text(
+        self, text: str, options: SearchOptions, *, collection: str | None = None
+    ) -> Answer:
+        """Find the cases most like a report given as text; it is not stored.
+
+        Raises:
+            ReportError: it is too long or says nothing, or a leg is asked for whose encoder cannot read text.
+            SearchError: the collection is not there or empty.
+        """
+        info = self.collection(collection)
+        return self._ask_in_words(info, lambda encoder: from_report_text(encoder, text), options)
+
+    def search_by_upload(
+        self,
+        upload_id: str,
+        options: SearchOptions,
+        *,
+        collection: str | None = None,
+        actor: str | None = None,
+    ) -> Answer:
+        """Find the cases most like an upload, by the latent that was stored of it.
+
+        Args:
+            upload_id: of the upload.
+            options: how many, filters, unit, exclusion.
+            collection: where to look.
+            actor: whose upload it must be; None: anybody's.
+
+        Raises:
+            UnknownNameError: there is no such upload of theirs, or no such collection.
+            NotEncodedError: it has no latent in the collection yet.
+        """
+        with one_state(self._engine) as connection:
+            info = asked_collection(connection, collection)
+            source = options.filters.label_source
+            question, warnings = from_upload(connection, info, upload_id, source, actor=actor)
+        answer = self._ask(info, question, options)
+        return replace(answer, warnings=(*warnings, *answer.warnings))
+
     # Scores
 
     def score_case(
@@ -191,6 +251,7 @@ class CaseSearch:
         *,
         prompt: str = DEFAULT_PROMPT,
         collection: str | None = None,
+        dataset: str | None = None,
     ) -> FindingScores:
         """Return how likely findings are in a stored case, by its stored latent.
 
@@ -199,6 +260,7 @@ class CaseSearch:
             findings: in words; none stands for the 18.
             prompt: as for `encoders.zero_shot.prompt_pair`.
             collection: whose latent.
+            dataset: as for `search_by_case`.
 
         Raises:
             SearchError: there is no such case or collection, or no volume of the case has a latent in it.
@@ -206,7 +268,7 @@ class CaseSearch:
         """
         with one_state(self._engine) as connection:
             info = asked_collection(connection, collection)
-            case = find_case_by_any_name(connection, name, self._key)
+            case = self._case(connection, name, dataset)
             stored = stored_latent(connection, info.id, info.name, case, kinds=("volume",))
         return self._scorer(info, findings, prompt)(stored.latent)
 
@@ -246,63 +308,10 @@ class CaseSearch:
             ReportError: its encoder cannot read text.
         """
         info = self.collection(collection)
-        prompts = self._encoded(info, findings, prompt)
+        prompts = self._encoders.prompts(info, findings, prompt)
         gallery = Gallery(collection_id=info.id, filters=options.filters, unit=options.unit)
         with one_state(self._engine) as connection:
             return rank_by_findings(connection, gallery, info.name, prompts, options.limit)
-
-    # The archive
-
-    def list_cases(
-        self, filters: Filters, unit: Unit = "volume", limit: int | None = None
-    ) -> list[ListedCase]:
-        """Return what the archive holds, with and without latents.
-
-        Raises:
-            SearchError: a filter names a value that the archive does not have.
-        """
-        with one_state(self._engine) as connection:
-            return list_cases(connection, filters, unit, limit)
-
-    def remove_patient(self, name: str) -> Removed:
-        """Remove everything of a patient, by the archive's name or the hospital's.
-
-        Raises:
-            SearchError: there is none, or more than one dataset has one.
-        """
-        with one_state(self._engine) as connection:
-            stored = stored_name(connection, name, "patient", self._key)
-        return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor))
-
-    def remove_study(self, name: str) -> Removed:
-        """Remove everything of a study, by the archive's name or the hospital's.
-
-        Raises:
-            SearchError: there is none, or more than one dataset has one.
-        """
-        with one_state(self._engine) as connection:
-            stored = stored_name(connection, name, "study", self._key)
-        return self._removed(lambda: self._store.remove_study(stored, actor=self._actor))
-
-    def drop_collection(self, name: str) -> None:
-        """Delete a collection with its latents and its snapshot; cases stay.
-
-        Raises:
-            SearchError: there is none of that name.
-            StorageError: the snapshot cannot be deleted.
-        """
-        info = self._store.collection(name)
-        self._store.drop_collection(name)
-        self._snapshots.delete(info)
-
-    def collection(self, name: str | None) -> CollectionInfo:
-        """Return a collection.
-
-        Raises:
-            SearchError: there is none of that name, or it is not clear which is meant.
-        """
-        with one_state(self._engine) as connection:
-            return asked_collection(connection, name)
 
     def encoder(self, collection: CollectionInfo) -> "Encoder":
         """Return the encoder that made a collection, loaded once.
@@ -310,9 +319,7 @@ class CaseSearch:
         Raises:
             CheckpointError: it is not where it was, or is another one now.
         """
-        if collection.id not in self._encoders:
-            self._encoders[collection.id] = load_collection_encoder(collection, self._device)
-        return self._encoders[collection.id]
+        return self._encoders.of(collection)
 
     def search_many(
         self, info: CollectionInfo, questions: Sequence[Question], options: SearchOptions
@@ -331,6 +338,11 @@ class CaseSearch:
         if shown:
             self._store.audit(self._actor, "show sources", f"collection {info.name}", {"volumes": shown})
         return answers
+
+    def _case(self, connection: Connection, name: str, dataset: str | None) -> StoredCase:
+        if dataset is None:
+            return find_case_by_any_name(connection, name, self._key)
+        return case_in(connection, dataset, name)
 
     def _ask(self, info: CollectionInfo, question: Question, options: SearchOptions) -> Answer:
         return self.search_many(info, [question], options)[0]
@@ -369,30 +381,4 @@ class CaseSearch:
         encoder = self.encoder(info)
         if encoder.has_head and not findings and prompt == DEFAULT_PROMPT:
             return partial(score_by_head, encoder=encoder)
-        return partial(score_latent, prompts=self._encoded(info, findings, prompt))
-
-    def _encoded(self, info: CollectionInfo, findings: Sequence[str], prompt: str) -> Prompts:
-        pair = prompt_pair(prompt)
-        asked = (info.encoder_digest, pair.present + "|" + pair.absent, tuple(findings))
-        if asked not in self._prompts:
-            self._prompts[asked] = encode_prompts(self.encoder(info), findings or ABNORMALITIES, pair)
-        return self._prompts[asked]
-
-    def _removed(self, remove: Callable[[], Removed]) -> Removed:
-        """Remove cases, the tokens kept of them and the snapshots that hold their latents.
-
-        The next search builds a snapshot anew.
-        """
-        infos = self._store.collections()
-        with self._snapshots.none_built(infos) as delete:
-            removed = remove()
-            for info in infos:
-                if info.name in removed.collections:
-                    delete(info)
-        forget_tokens(tokens_folder(), removed.contents)
-        return removed
-
-    @property
-    def store(self) -> Store:
-        """Collections, removal, identities: what changes the archive."""
-        return self._store
+        return partial(score_latent, prompts=self._encoders.prompts(info, findings, prompt))

@@ -65,6 +65,21 @@ def volume_sources(
     return sources
 
 
+def series_files(uri: str) -> tuple[Path, ...] | None:
+    """Return the files of the DICOM series that a source names.
+
+    Returns:
+        None if it names no series of a folder that is there; no files if the series is gone.
+    """
+    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
+    if not mark or not Path(folder).is_dir():
+        return None
+    from encoders.dicom import find_series
+
+    named = (series for series in find_series(Path(folder)).series if series.series_uid == series_uid)
+    return next((tuple(series.paths) for series in named), ())
+
+
 def open_identities(
     connection: Connection, study_ids: Iterable[int], key: "PseudonymKey | None"
 ) -> dict[int, Mapping[str, str]]:

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import Row, text
 from sqlalchemy.engine import Connection
 
-from encoders.errors import ConfigError, SearchError
+from encoders.errors import ConfigError, SearchError, UnknownNameError
 from retrieval.atomic_file import written_atomically
 from retrieval.latent_copy import copy_latents_out
 from retrieval.records import CollectionInfo
@@ -94,7 +94,7 @@ def collection_named(connection: Connection, name: str) -> CollectionInfo:
     ).one_or_none()
     if row is None:
         names = connection.execute(text("SELECT name FROM collection ORDER BY name")).scalars().all()
-        raise SearchError(
+        raise UnknownNameError(
             f"there is no collection {name!r}: {nearest(name, names, 'ctsearch index makes one')}"
         )
     return CollectionInfo(**row._mapping)

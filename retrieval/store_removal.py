@@ -89,6 +89,7 @@ def _remove(
     encoded = tuple(bytes(content) for content in contents)
     files = connection.execute(text(_FILES), studies).scalars()
     shown = tuple(volume_content(bytes(sha256), _WITHOUT_TABLE, "auto") for sha256 in files)
+    connection.execute(text(_FORGET_ASKED), studies)
     volumes = _delete(connection, "volume", "study_id = ANY(:studies)", studies)
     reports = _delete(connection, "report", "study_id = ANY(:studies)", studies)
     gone = _delete(connection, "study", "id = ANY(:studies)", studies)
@@ -154,6 +155,12 @@ _FILES = """
 SELECT DISTINCT sha256 FROM source_file JOIN volume ON volume.id = volume_id WHERE study_id = ANY(:studies)
 """
 _WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")  # as `ask` reads what it shows
+
+# Marks of hits go with their study; these are marks under the question that the study was.
+_FORGET_ASKED = """
+DELETE FROM relevance USING study
+WHERE study.id = ANY(:studies) AND query ->> 'case' = study.name AND query ->> 'dataset' = study.dataset
+"""
 
 _NAMES = """
 SELECT name FROM study WHERE id = ANY(:studies)

@@ -16,7 +16,10 @@ from retrieval.postgres import open_engine
 from retrieval.postgres_server import EmbeddedServer
 from retrieval.records import CollectionInfo
 from retrieval.store import Store
+from tests.browser import browser, page
 from tests.stored import make_collection
+
+__all__ = ["browser", "page"]  # fixtures
 
 TEMPLATE = "template_archive"
 

@@ -29,7 +29,15 @@ def cases_for(marked: Marked) -> list[CaseEvidence]:
     return [evidence_of_case(validation()[name], rank) for rank, name in enumerate(marked.cases, start=1)]
 
 
-PARTS = ("tuned", "held out", "held out again")
+PARTS = (
+    "tuned",
+    "held out",
+    "held out again",
+    "blind",
+    "blind again",
+    "blind once more",
+    "blind at last",
+)
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -39,11 +47,14 @@ def test_citations_meet_the_marks_and_what_cannot_be_answered_is_refused(part: s
     for marked in read_marked(part):
         said = ask(marked.question, *cases_for(marked))
         cited = keys(said.citations)
-        assert said.refused == marked.refused, marked.question
+        assert said.refused or not marked.refused, marked.question
+        found["answerable"] += not marked.refused
+        found["silent"] += said.refused and not marked.refused
         assert marked.said in said.text, marked.question
         found["right"] += len(cited & marked.right)
         found["wrong"] += len(cited - marked.right - marked.allowed)
         found["missed"] += len(marked.right - cited)
+    assert found["silent"] <= 0.06 * found["answerable"]
     assert found["right"] / (found["right"] + found["wrong"]) >= 0.9
     assert found["right"] / (found["right"] + found["missed"]) >= 0.8
 

@@ -1,6 +1,7 @@
 """`ctsearch ask` as a person uses it, over a small archive."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
@@ -56,13 +57,40 @@ def test_an_answer_in_json_has_every_key_and_nothing_else_is_printed(command: Co
         "citations": [
             {
                 "study": "a_1",
+                "dataset": "ct-rate",
                 "section": "findings",
                 "sentence": 1,
                 "quote": "A 9 mm nodule in the left lung.",
             },
-            {"study": "a_1", "section": "impression", "sentence": 1, "quote": "Nodule."},
+            {
+                "study": "a_1",
+                "dataset": "ct-rate",
+                "section": "impression",
+                "sentence": 1,
+                "quote": "Nodule.",
+            },
         ],
     }
+
+
+def test_studies_of_one_name_in_two_datasets_are_cited_apart(command: Command, archive: Engine) -> None:
+    namesake = study(
+        "a_1", patient="a", dataset="folder", volumes=("x_1",), day=30, findings="A 4 mm nodule."
+    )
+    other_report = replace(namesake.reports[0], name="x")
+    fill(archive, [replace(namesake, reports=(other_report,))])
+    both = ("--case", "ct-rate/a_1", "--case", "folder/a_1")
+    said = command("ask", "How large is the nodule?", *both, "--json").json
+    assert [(one["study"], one["dataset"], one["quote"]) for one in said["citations"]] == [
+        ("a_1", "ct-rate", "A 9 mm nodule in the left lung."),
+        ("a_1", "folder", "A 4 mm nodule."),
+    ]
+    assert "[ct-rate/a_1 findings 1]" in said["answer"]
+    assert "[folder/a_1 findings 1]" in said["answer"]
+    of_one = command("ask", "Is there a nodule in folder/a_1?", *both, "--json").json
+    assert [one["dataset"] for one in of_one["citations"]] == ["folder"]
+    apart = command("ask", "How many days are between the studies?", *both, "--json").json
+    assert apart["refused"]  # patients of one name in two datasets are two
 
 
 def test_cases_are_named_by_volume_or_study_and_similar_ones_are_looked_for(command: Command) -> None:

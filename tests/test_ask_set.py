@@ -12,10 +12,11 @@ from chat.directory import ChatCard, write_chat_files
 from chat.kept_answers import KeptAnswers
 from chat.projector import Projector, ProjectorConfig
 from chat.question_set import read_questions
-from chat.shown_volumes import named_volumes
+from chat.shown_volumes import volumes_of
 from encoders.encoder import load_encoder
 from encoders.errors import ConfigError
 from retrieval.datasets.phantom import phantom_cohort
+from retrieval.named_cases import find_case
 from retrieval.schema import SourceFile, Volume
 from retrieval.sources import SERIES_MARK
 from tests.command import Command
@@ -131,7 +132,7 @@ def test_a_series_is_shown_whatever_else_lies_in_its_folder(engine: Engine, tmp_
         place = connection.scalars(select(Volume.id)).one()
         source = {"uri": f"{tmp_path}{SERIES_MARK}1.6", "size": 0, "mtime_ns": 0, "sha256": bytes(32)}
         connection.execute(insert(SourceFile).values(volume_id=place, **source))
-        (shown,) = named_volumes(connection, ["a_1"], None)
+        (shown,) = volumes_of(connection, [find_case(connection, "a_1")], None)
     assert [path.name for path in shown.paths] == [f"1.6-{number:03d}.dcm" for number in range(SLICES)]
 
 
@@ -184,6 +185,7 @@ def test_what_is_wrong_with_a_backend_is_one_sentence(command: Command, chat: Pa
         (whole, 2, "give both"),
         ((*whole, "--out", tmp_path / "o", "--case", "a"), 2, "give nothing else"),
         ((*whole, "--out", tmp_path / "o", "--mode", "short_answer"), 2, "give nothing else"),
+        ((*whole, "--out", tmp_path / "o", "-k", "5"), 2, "give nothing else"),
         ((*whole, "--out", tmp_path / "o", "--without-volume"), 2, "extractive sees none"),
     ]:
         said = command(*arguments)

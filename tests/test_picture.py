@@ -8,7 +8,8 @@ from PIL import Image
 
 from encoders.errors import StorageError, VolumeError
 from retrieval.answer_picture import slices_at
-from retrieval.picture import Tile, draw_hits, take_slices, window_lung
+from retrieval.picture import Tile, draw_hits, take_slices
+from retrieval.windows import LUNG as LUNG_WINDOW
 
 AIR, LUNG, TISSUE, BONE = -1000.0, -850.0, 40.0, 700.0
 
@@ -33,7 +34,7 @@ def chest(*, spacing_mm: tuple[float, float, float] = (5.0, 2.5, 2.5)) -> np.nda
 def test_the_lung_window_maps_its_edges_to_black_and_white() -> None:
     # level -600, width 1500: -1350 to 150 HU
     hu = np.array([-3000, -1350, -600, 150, 3000], np.float32)
-    assert window_lung(hu).tolist() == [0, 0, 128, 255, 255]
+    assert LUNG_WINDOW.grey(hu).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_slices_lie_in_the_middle_of_the_lung_and_not_of_the_volume() -> None:

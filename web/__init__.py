@@ -1,1 +1,1 @@
-"""The page and the API."""
+"""The radiologist's page and the API: one FastAPI application over `retrieval.service` and `chat`."""

@@ -97,14 +97,17 @@ def permutation_p(difference_QM: Values, patient_Q: Codes, permutations: int, se
     return p
 
 
+def sums_by_patient(values_QM: Values, patient_Q: Codes) -> Values:
+    """Return the sum of each patient's rows, (patients, M)."""
+    sums = np.zeros((int(patient_Q.max(initial=-1)) + 1, values_QM.shape[1]))
+    np.add.at(sums, patient_Q, values_QM)
+    return sums
+
+
 def _by_patient(values_QM: Values, patient_Q: Codes) -> tuple[Values, Values]:
     """Return each patient's sum and number of queries, (patients, M)."""
-    patients = int(patient_Q.max(initial=-1)) + 1
-    sums = np.zeros((patients, values_QM.shape[1]))
-    counts = np.zeros_like(sums)
-    np.add.at(sums, patient_Q, np.nan_to_num(values_QM))
-    np.add.at(counts, patient_Q, ~np.isnan(values_QM))
-    return sums, counts
+    counted = (~np.isnan(values_QM)).astype(np.float64)
+    return sums_by_patient(np.nan_to_num(values_QM), patient_Q), sums_by_patient(counted, patient_Q)
 
 
 def _mean(sums: Values, counts: Values) -> Values:

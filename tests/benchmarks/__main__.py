@@ -28,6 +28,7 @@ from tests.benchmarks.loading import COLLECTION, CopyTime, LoadTime, bare_copy, 
 from tests.benchmarks.machine import machine
 from tests.benchmarks.printed import Results, printed
 from tests.benchmarks.scoring import evaluation_time
+from tests.benchmarks.serving import served_times, with_any_reports
 from tests.benchmarks.words import with_reports, words_times
 
 PGVECTOR = ("pgvector-exact", "pgvector-hnsw")
@@ -35,6 +36,7 @@ EVALUATED = (3_039, 47_149)
 BATCH_OF_INDEXER, LARGE_BATCH = 64, 10_000
 MOST_ROWS_IN_SMALL_BATCHES = 100_000
 LOADS = 3
+WEB_VOLUMES = 50_000
 
 
 class Told:
@@ -65,6 +67,8 @@ def main() -> None:
             _write(results, options.json)
         if "words" in options.parts:
             _measure_words(Path(own) / "words", options, results, told)
+        if "web" in options.parts:
+            _measure_web(options.home / "web" if options.home else Path(own) / "web", options, results, told)
         if "evaluation" in options.parts:
             _measure_evaluation(options, results, told)
     sys.stdout.write(printed(results))
@@ -182,6 +186,19 @@ def _measure_words(home: Path, options: argparse.Namespace, results: Results, to
     _write(results, options.json)
 
 
+def _measure_web(home: Path, options: argparse.Namespace, results: Results, told: Told) -> None:
+    archive = with_any_reports(make_archive(WEB_VOLUMES, seed=options.seed))
+    with own_archive(home) as engine:
+        if not results.about:
+            results.about = {"seed": options.seed, "labels": archive.labels_from} | machine(engine)
+        info = _loaded(engine, archive, options, told)
+        vacuum(engine, info, told)
+        build_snapshot(engine, info, "flat")
+        told(f"serving {len(archive):,} volumes")
+        results.served = served_times(archive)
+    _write(results, options.json)
+
+
 def _measure_evaluation(options: argparse.Namespace, results: Results, told: Told) -> None:
     sizes = [rows for rows in EVALUATED if rows <= max(options.rows)]
     if not sizes:
@@ -201,6 +218,7 @@ def _document(results: Results) -> dict[str, Any]:
         "build": [{"rows": rows, "what": what, "seconds": s} for rows, what, s in results.builds],
         "command_line": [asdict(each) for each in results.commands],
         "words": [asdict(each) for each in results.words],
+        "web": [asdict(each) for each in results.served],
         "evaluation": [asdict(each) for each in results.evaluations],
     }
 
@@ -208,7 +226,7 @@ def _document(results: Results) -> dict[str, Any]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     engines = ("pgvector-exact", *INDEX_KINDS, "pgvector-hnsw")
-    parts = ("load", "search", "cli", "words", "evaluation")
+    parts = ("load", "search", "cli", "words", "web", "evaluation")
     parser.add_argument("--rows", type=int, nargs="+", default=[47_149], help="volumes; a run for each")
     parser.add_argument("--queries", type=int, default=40, help="questions a filter and engine")
     parser.add_argument("--engines", nargs="+", choices=engines, default=list(engines))

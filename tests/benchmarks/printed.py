@@ -8,6 +8,7 @@ from tests.benchmarks.command_line import CommandTime
 from tests.benchmarks.engines import Cell
 from tests.benchmarks.loading import CopyTime, LoadTime
 from tests.benchmarks.scoring import EvaluationTime
+from tests.benchmarks.serving import ServedTime
 from tests.benchmarks.words import WordsTime
 
 SEARCH_MS = ((50_000, 25.0), (500_000, 250.0))  # rows up to which half of the searches end in time
@@ -26,6 +27,7 @@ class Results:
     cells: list[Cell] = field(default_factory=list)
     commands: list[CommandTime] = field(default_factory=list)
     words: list[WordsTime] = field(default_factory=list)
+    served: list[ServedTime] = field(default_factory=list)
     evaluations: list[EvaluationTime] = field(default_factory=list)
 
 
@@ -33,7 +35,7 @@ def printed(results: Results) -> str:
     """Return all tables as text, no line longer than 100 characters."""
     blocks = [_searches(results.cells, rows) for rows in dict.fromkeys(cell.rows for cell in results.cells)]
     blocks += [_loads(results), _builds(results), _commands(results)]
-    blocks += [_words(results), _evaluations(results)]
+    blocks += [_words(results), _served(results), _evaluations(results)]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
@@ -131,6 +133,25 @@ def _words(results: Results) -> str:
         f"{each.question}"
         for each in results.words
     ]
+    return "\n".join(lines)
+
+
+def _served(results: Results) -> str:
+    if not results.served:
+        return ""
+    lines = [
+        "The web, served by one process: what clients waited, who ask again after a pause; ranking is what",
+        "an answer says it took, encoding apart; budget: p95 of a search and of a page",
+        "",
+        "clients  pause s  answers  per s   p50 ms   p95 ms  ranking ms  what                        budget",
+    ]
+    for each in results.served:
+        verdict = "" if each.budget_ms is None else "met" if each.p95_ms <= each.budget_ms else "MISSED"
+        ranking = "" if each.ranking_p50_ms is None else f"{each.ranking_p50_ms:.1f}"
+        lines.append(
+            f"{each.clients:>7} {each.pause_s:>8.0f} {each.requests:>8} {each.per_second:>6.1f} "
+            f"{each.p50_ms:>8.1f} {each.p95_ms:>8.1f} {ranking:>11}  {each.what:<26}  {verdict}".rstrip()
+        )
     return "\n".join(lines)
 
 

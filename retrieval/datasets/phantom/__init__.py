@@ -5,6 +5,7 @@ Everything is drawn from a seed. `phantom_cohort` yields cases, `draw_volume` dr
 
 from retrieval.datasets.phantom.cohort import (
     GENERATOR_VERSION,
+    SHOWN_MM,
     TRAINING_SEEDS,
     describe_cohort,
     draw_volume,
@@ -17,6 +18,7 @@ from retrieval.datasets.phantom.cohort import (
 
 __all__ = [
     "GENERATOR_VERSION",
+    "SHOWN_MM",
     "TRAINING_SEEDS",
     "describe_cohort",
     "draw_volume",

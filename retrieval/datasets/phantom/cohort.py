@@ -16,6 +16,10 @@ from retrieval.datasets.phantom.scan import HashedScan, Reconstruction
 GENERATOR_VERSION = 1
 """Goes up whenever the same uri comes to mean other voxels, words or labels."""
 
+SHOWN_MM = (4.0, 2.0, 2.0)
+"""Spacing along (slices, rows, columns) of what people look at: finer than the encoder sees, so that they
+recognise what is drawn."""
+
 TRAINING_SEEDS = range(1_000_000, 2_000_000)
 """Cohorts that encoders are trained on; `parse_source` refuses them, so no archive holds one."""
 

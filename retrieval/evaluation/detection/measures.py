@@ -88,14 +88,14 @@ def figures_by_threshold(
         np.asarray(each, np.float64) for each in (true_positives, false_positives, positives, negatives)
     )
     passed = negative - false
-    f1_present = _ratio(2 * found, found + false + positive)
-    f1_absent = _ratio(2 * passed, passed + (positive - found) + negative)
+    f1_present = ratio(2 * found, found + false + positive)
+    f1_absent = ratio(2 * passed, passed + (positive - found) + negative)
     total = positive + negative
     figures = np.stack(
         [
-            _ratio(positive * f1_present + negative * f1_absent, total),
-            _ratio(found + passed, total),
-            _ratio(found, found + false),
+            ratio(positive * f1_present + negative * f1_absent, total),
+            ratio(found + passed, total),
+            ratio(found, found + false),
         ]
     )
     return np.where(total > 0, figures, np.nan)
@@ -110,5 +110,6 @@ def with_mean(figures_F: Values) -> Values:
     return np.concatenate([figures_F, mean[..., None]], axis=-1)
 
 
-def _ratio(part: Values, whole: Values) -> Values:
+def ratio(part: Values, whole: Values) -> Values:
+    """Return part over whole; 0 where there is no whole, as scikit-learn has it."""
     return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=whole > 0)

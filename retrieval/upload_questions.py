@@ -1,0 +1,91 @@
+"""Questions by what somebody uploaded: its latent was stored when it was encoded, nothing is encoded here."""
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.engine import Connection
+
+from encoders.errors import SearchError, UnknownNameError
+from retrieval.answers import Question
+from retrieval.desk_schema import Job, Upload, UploadLatent
+from retrieval.filters import LabelSource
+from retrieval.hits import present_labels
+from retrieval.named_cases import cases_of_content
+from retrieval.records import CollectionInfo, storable
+
+
+class NotEncodedError(SearchError):
+    """An upload has no latent in a collection yet; `job` is the last that was to make one."""
+
+    def __init__(self, sentence: str, job: int | None) -> None:
+        super().__init__(sentence)
+        self.job = job
+
+
+def from_upload(
+    connection: Connection,
+    collection: CollectionInfo,
+    upload_id: str,
+    source: LabelSource | None,
+    *,
+    actor: str | None = None,
+) -> tuple[Question, tuple[str, ...]]:
+    """Ask with the stored latent of an upload; returns warnings about it too.
+
+    An upload whose bytes the archive holds is that case: it brings its labels, and may be excluded as it.
+
+    Args:
+        connection: to the archive.
+        collection: whose encoder made the latent.
+        upload_id: of the upload.
+        source: whose labels count; None: the first that speaks.
+        actor: whose upload it must be; None: anybody's.
+
+    Raises:
+        UnknownNameError: there is no such upload of theirs.
+        NotEncodedError: it has no latent in the collection.
+    """
+    upload = connection.execute(
+        select(Upload.actor, Upload.name, Upload.sha256).where(Upload.id == storable(upload_id))
+    ).one_or_none()
+    if upload is None or (actor is not None and upload.actor != actor):
+        raise UnknownNameError(f"there is no upload {upload_id!r} of yours: upload the scan again")
+    encoded = connection.execute(
+        select(UploadLatent.latent, UploadLatent.warnings).where(
+            UploadLatent.upload_id == upload_id, UploadLatent.collection_id == collection.id
+        )
+    ).one_or_none()
+    if encoded is None:
+        raise _not_encoded(connection, collection, upload_id)
+    origins = tuple(cases_of_content(connection, upload.sha256))
+    known = present_labels(connection, [case.study_id for case in origins], source)
+    labels = next((known.get(case.study_id, ()) for case in origins), ())
+    question = Question(
+        asked={
+            "kind": "upload",
+            "upload": upload_id,
+            "name": upload.name,
+            "stored_as": [case.volume for case in origins],
+        },
+        kind="volume",
+        latent=np.asarray(encoded.latent, np.float32),
+        origins=origins,
+        labels=labels,
+        words=", ".join(labels),
+    )
+    return question, tuple(encoded.warnings)
+
+
+def _not_encoded(connection: Connection, collection: CollectionInfo, upload_id: str) -> NotEncodedError:
+    jobs = select(Job.id, Job.state).where(Job.asked["upload"].astext == upload_id, Job.kind == "encode")
+    job = connection.execute(jobs.order_by(Job.id.desc()).limit(1)).one_or_none()
+    if job is None:
+        return NotEncodedError(
+            f"the upload {upload_id} is not encoded for the collection {collection.name!r}: "
+            "upload it again and name that collection",
+            None,
+        )
+    return NotEncodedError(
+        f"the upload {upload_id} has no latent in the collection {collection.name!r} yet: "
+        f"job {job.id} is {job.state}",
+        job.id,
+    )

@@ -1,0 +1,1 @@
+"""Pages that a radiologist opens: one file a page, each with a router."""
