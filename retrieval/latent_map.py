@@ -10,11 +10,12 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import BigInteger, Text, cast, func, select, type_coerce
+from psycopg import sql
+from sqlalchemy import BigInteger, Text, cast, func, select
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
+from retrieval.latent_copy import copy_latents_out
 from retrieval.neighbours import listed
 from retrieval.records import CollectionInfo
 from retrieval.schema import Label, Study, embedding
@@ -23,7 +24,6 @@ MapMethod = Literal["pca", "tsne"]
 MOST_FOR_TSNE = 3000  # studies; more take minutes, and whoever asks waits
 _TSNE_START_DIM = 30
 _MAPS_KEPT = 8
-_FETCHED_AT_ONCE = 5000
 
 Plane = npt.NDArray[np.float32]
 
@@ -135,27 +135,25 @@ def _state(connection: Connection, collection_id: int) -> tuple[int, int]:
 
 
 def _placed(connection: Connection, info: CollectionInfo, method: MapMethod) -> _Placed:
-    rows = connection.execution_options(yield_per=_FETCHED_AT_ONCE).execute(
-        select(embedding.c.study_id, type_coerce(func.avg(embedding.c.latent), VECTOR()).label("latent"))
-        .where(_of_scans(info.id))
-        .group_by(embedding.c.study_id)
-        .order_by(embedding.c.study_id)
+    ids, latents_NL = copy_latents_out(
+        connection,
+        sql.SQL(
+            "SELECT study_id, avg(latent) FROM embedding WHERE collection_id = {} AND volume_id IS NOT NULL "
+            "GROUP BY study_id ORDER BY study_id"
+        ).format(sql.Literal(info.id)),
+        info.latent_dim,
     )
-    study_ids: list[int] = []
-    latents: list[Plane] = []
-    for study_id, latent in rows:
-        study_ids.append(study_id)
-        latents.append(np.asarray(latent, np.float32))
-    if method == "tsne" and len(latents) > MOST_FOR_TSNE:
+    study_ids = tuple(ids.tolist())
+    if method == "tsne" and len(study_ids) > MOST_FOR_TSNE:
         raise SearchError(
-            f"the collection {info.name!r} has {len(latents)} studies, and t-SNE takes at most "
+            f"the collection {info.name!r} has {len(study_ids)} studies, and t-SNE takes at most "
             f"{MOST_FOR_TSNE}: take pca"
         )
-    if len(latents) < 3:
-        return _Placed(tuple(study_ids), np.zeros((len(latents), 2), np.float32), None)
+    if len(study_ids) < 3:
+        return _Placed(study_ids, np.zeros((len(study_ids), 2), np.float32), None)
     if method == "tsne":
-        return _Placed(tuple(study_ids), _tsne_plane(np.stack(latents)), None)
-    return _Placed(tuple(study_ids), *principal_plane(np.stack(latents)))
+        return _Placed(study_ids, _tsne_plane(latents_NL), None)
+    return _Placed(study_ids, *principal_plane(latents_NL))
 
 
 def _of_scans(collection_id: int) -> Any:

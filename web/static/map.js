@@ -8,7 +8,9 @@ const form = document.getElementById("map-form");
 const finding = document.getElementById("finding");
 const legend = document.getElementById("legend");
 const list = document.getElementById("map-list");
-const pen = canvas.getContext("2d");
+const shown = canvas.getContext("2d");
+const dots = document.createElement("canvas"); // drawn anew when something changes; the ring goes over a copy
+const pen = dots.getContext("2d");
 const LISTED = 200;
 const REACH_PX = 12;
 const PALETTES = {
@@ -24,9 +26,9 @@ const bit = () => Number(finding.selectedOptions[0]?.dataset.bit ?? 0);
 const addressOf = (point) => `/cases/${encodeURIComponent(data.datasets[point[4]])}/${encodeURIComponent(point[5])}`;
 
 /** 0 unknown, 1 absent, 2 present of the chosen finding; or the data set. */
-function groupOf(point) {
-  if (!bit()) return point[4];
-  return (point[3] & bit()) ? 2 : (point[2] & bit()) ? 1 : 0;
+function groupOf(point, asked = bit()) {
+  if (!asked) return point[4];
+  return (point[3] & asked) ? 2 : (point[2] & asked) ? 1 : 0;
 }
 
 function groups() {
@@ -49,20 +51,25 @@ function place([x, y]) {
 
 function draw() {
   const dense = window.devicePixelRatio || 1;
-  canvas.width = Math.round(canvas.clientWidth * dense);
-  canvas.height = Math.round(canvas.clientHeight * dense);
+  canvas.width = dots.width = Math.round(canvas.clientWidth * dense);
+  canvas.height = dots.height = Math.round(canvas.clientHeight * dense);
   pen.setTransform(dense, 0, 0, dense, 0, 0);
   const colours = palette();
   pen.fillStyle = colours.ground;
   pen.fillRect(0, 0, canvas.clientWidth, canvas.clientHeight);
-  const radius = Math.max(1.6, Math.min(6, 130 / Math.sqrt(data.points.length + 1)) * Math.min(2, Math.sqrt(view.zoom)));
+  const radius = radiusOfDots();
+  const many = data.points.length > 5000;
+  const [middleX, middleY, by] = [canvas.clientWidth / 2, canvas.clientHeight / 2, scale()];
+  const asked = bit();
+  const kinds = data.points.map((point) => groupOf(point, asked));
+  pen.globalAlpha = many ? 0.7 : 0.9;
   groups().forEach(({ colour }, group) => {
     pen.fillStyle = colour;
-    pen.globalAlpha = data.points.length > 5000 ? 0.7 : 0.9;
-    for (const point of data.points) {
-      if (groupOf(point) !== group) continue;
-      const [x, y] = place(point);
-      if (data.points.length > 5000) pen.fillRect(x - radius, y - radius, radius * 2, radius * 2);
+    for (let number = 0; number < kinds.length; number += 1) {
+      if (kinds[number] !== group) continue;
+      const x = middleX + (data.points[number][0] - view.x) * by;
+      const y = middleY - (data.points[number][1] - view.y) * by;
+      if (many) pen.fillRect(x - radius, y - radius, radius * 2, radius * 2);
       else {
         pen.beginPath();
         pen.arc(x, y, radius, 0, 7);
@@ -71,14 +78,26 @@ function draw() {
     }
   });
   pen.globalAlpha = 1;
-  if (here >= 0) {
-    const [x, y] = place(data.points[here]);
-    pen.strokeStyle = colours.ring;
-    pen.lineWidth = 2;
-    pen.beginPath();
-    pen.arc(x, y, radius + 4, 0, 7);
-    pen.stroke();
-  }
+  ring();
+}
+
+function radiusOfDots() {
+  const roomy = Math.min(6, 130 / Math.sqrt(data.points.length + 1));
+  return Math.max(1.2, roomy * Math.min(2, Math.sqrt(view.zoom)));
+}
+
+function ring() {
+  const dense = window.devicePixelRatio || 1;
+  shown.setTransform(1, 0, 0, 1, 0, 0);
+  shown.drawImage(dots, 0, 0);
+  if (here < 0) return;
+  shown.setTransform(dense, 0, 0, dense, 0, 0);
+  const [x, y] = place(data.points[here]);
+  shown.strokeStyle = palette().ring;
+  shown.lineWidth = 2;
+  shown.beginPath();
+  shown.arc(x, y, radiusOfDots() + 4, 0, 7);
+  shown.stroke();
 }
 
 function tell() {
@@ -94,7 +113,8 @@ function tell() {
 function showLegend() {
   const all = groups();
   const counts = all.map(() => 0);
-  for (const point of data.points) counts[groupOf(point)] += 1;
+  const asked = bit();
+  for (const point of data.points) counts[groupOf(point, asked)] += 1;
   legend.replaceChildren(...all.map(({ name, colour }, place) => {
     const row = document.createElement("li");
     const dot = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -109,14 +129,15 @@ function showLegend() {
 }
 
 function showList() {
-  const wanted = bit() ? data.points.filter((point) => groupOf(point) === 2) : data.points;
+  const asked = bit();
+  const wanted = asked ? data.points.filter((point) => groupOf(point, asked) === 2) : data.points;
   document.getElementById("list-count").textContent = wanted.length;
   document.getElementById("list-what").textContent = (bit() ? `with ${finding.value}` : "of the collection")
     + (wanted.length > LISTED ? `, the first ${LISTED}` : "");
   list.replaceChildren(...wanted.slice(0, LISTED).map((point) => {
     const row = document.createElement("li");
     const link = Object.assign(document.createElement("a"), { href: addressOf(point), textContent: point[5] });
-    link.addEventListener("focus", () => { here = data.points.indexOf(point); draw(); });
+    link.addEventListener("focus", () => { choose(data.points.indexOf(point)); });
     row.append(link);
     return row;
   }));
@@ -125,9 +146,9 @@ function showList() {
 function nearest(x, y, reach) {
   let best = -1;
   let least = reach * reach;
+  const [middleX, middleY, by] = [canvas.clientWidth / 2, canvas.clientHeight / 2, scale()];
   data.points.forEach((point, number) => {
-    const [px, py] = place(point);
-    const far = (px - x) ** 2 + (py - y) ** 2;
+    const far = (middleX + (point[0] - view.x) * by - x) ** 2 + (middleY - (point[1] - view.y) * by - y) ** 2;
     if (far < least) [best, least] = [number, far];
   });
   return best;
@@ -136,7 +157,7 @@ function nearest(x, y, reach) {
 function choose(number) {
   if (number === here) return;
   here = number;
-  draw();
+  ring();
   tell();
 }
 
