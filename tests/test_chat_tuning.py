@@ -246,7 +246,7 @@ def test_a_finding_is_asked_for_in_as_many_volumes_that_show_it_as_in_others() -
     rare = {"Emphysema", "Consolidation"}  # each in one volume of five; the third in four of them
     labels = [{"Emphysema": n == 0, "Consolidation": n == 1, "Atelectasis": n != 2} for n in range(5)]
     examples = [example(str(n), **said) for n, said in enumerate(labels)]
-    told = Counter()
+    told: Counter[tuple[str, str]] = Counter()
     for one in finding_conversations([*examples, example("unknown")], seed=0):
         assert [IMAGE in turn.question for turn in one.turns] == [True] + [False] * (len(one.turns) - 1)
         for turn in one.turns:
