@@ -1,5 +1,6 @@
 """The encoder that retrieval, training and chat see: volumes and reports in, latents out."""
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -94,6 +95,9 @@ class Encoder(Protocol):
         """Return unit latents (B, L) of reports."""
 
 
+_ONE_AT_A_TIME = threading.Lock()  # transformers imports its parts late, and fails where two threads do so
+
+
 def load_encoder(
     name_or_directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> Encoder:
@@ -110,7 +114,8 @@ def load_encoder(
     """
     card = read_card(model_directory(name_or_directory))
     try:
-        return _load(card, device, dtype)
+        with _ONE_AT_A_TIME:
+            return _load(card, device, dtype)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).splitlines()[0]
         raise ConfigError(

@@ -4,14 +4,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy import ColumnElement, Label, Subquery, case, func, select
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import InstrumentedAttribute
 
 from encoders.abnormalities import ABNORMALITIES
 from retrieval.filters import Filters, label_columns, study_conditions, volume_conditions
 from retrieval.label_bits import bits_of
-from retrieval.schema import Label, Study, Volume
+from retrieval.schema import Label as StudyLabel
+from retrieval.schema import Study, Volume
 
 DECADE_YEARS = 10
 _OLDEST_DECADE = 90  # de-identified sources pool 90 and more
@@ -90,7 +91,7 @@ def _findings(connection: Connection, filters: Filters) -> tuple[int, tuple[Find
     row = connection.execute(
         select(func.count(), *counts)
         .select_from(Study)
-        .outerjoin(Label, Label.study_id == Study.id)
+        .outerjoin(StudyLabel, StudyLabel.study_id == Study.id)
         .where(*_matching(filters))
     ).one()
     pairs = zip(ABNORMALITIES, row[1::2], row[2::2], strict=True)
@@ -100,24 +101,26 @@ def _findings(connection: Connection, filters: Filters) -> tuple[int, tuple[Find
 def _by_volume(
     connection: Connection, filters: Filters, column: InstrumentedAttribute[str | None]
 ) -> dict[str, int]:
-    count = func.count(Volume.study_id.distinct())
+    counted = _studies_of(column.label("value"), column.is_not(None), filters)
+    count = func.count()
     rows = connection.execute(
-        select(column, count)
-        .where(column.is_not(None), *_on_volumes(filters))
-        .group_by(column)
-        .order_by(count.desc(), column)
+        select(counted.c.value, count).group_by(counted.c.value).order_by(count.desc(), counted.c.value)
     )
     return {str(value): number for value, number in rows}
 
 
+def _studies_of(value: Label[Any], known: ColumnElement[bool], filters: Filters) -> Subquery:
+    """Each study once under each value that its volumes have: hashed; count(DISTINCT) would sort them."""
+    rows = select(value, Volume.study_id).where(known, *_on_volumes(filters))
+    return rows.distinct().subquery("counted")
+
+
 def _ages(connection: Connection, filters: Filters) -> tuple[AgeCount, ...]:
-    decade = (func.floor(Volume.age_years / DECADE_YEARS) * DECADE_YEARS).label("decade")
-    pooled = case((decade > _OLDEST_DECADE, _OLDEST_DECADE), else_=decade).label("low")
+    decade = func.floor(Volume.age_years / DECADE_YEARS) * DECADE_YEARS
+    pooled = case((decade > _OLDEST_DECADE, _OLDEST_DECADE), else_=decade).label("value")
+    counted = _studies_of(pooled, Volume.age_years.is_not(None), filters)
     rows = connection.execute(
-        select(pooled, func.count(Volume.study_id.distinct()))
-        .where(Volume.age_years.is_not(None), *_on_volumes(filters))
-        .group_by(pooled)
-        .order_by(pooled)
+        select(counted.c.value, func.count()).group_by(counted.c.value).order_by(counted.c.value)
     )
     return tuple(
         AgeCount(

@@ -204,6 +204,14 @@ def test_a_volume_that_is_out_of_reach_is_said_and_the_other_is_shown(
     keep(page, "compare-out-of-reach")
 
 
+def test_the_other_hits_of_a_search_are_a_key_away(page: Page, address: str) -> None:
+    compare(page, address, "&search=case%3Dasked%26exclude%3Dnone&z=5")
+    page.wait_for_selector(".others:not([hidden])")
+    assert page.locator(".rank-now").text_content() == "hit 2 of 2"
+    page.keyboard.press("p")
+    page.wait_for_url(lambda now: "hit=folder%2Fasked" in now and "z=" not in now)
+
+
 def test_a_comparison_of_nothing_or_of_what_is_not_there_is_a_page_that_says_so(engine: Engine) -> None:
     client = client_of(engine)
     for question in ("", "?hit=folder", "?hit=folder/<script>", "?query=a/b&hit=c/d"):

@@ -27,7 +27,7 @@ def test_a_job_is_followed_to_its_end_and_what_failed_is_retried(
         page.goto(address.partition("?")[0] + "jobs")
         page.fill("#folder", str(folder))
         page.get_by_role("button", name="Index the folder").click()
-        expect(page.locator("#job-1")).to_contain_text("Waiting")
+        expect(page.locator("#job-1")).to_contain_text("Waiting", timeout=PATIENCE_MS)
         keep(page, "jobs-waiting")
         assert workers.wait(workers.start("--once")) == 0
         expect(page.locator("#job-1")).to_contain_text("2 indexed", timeout=PATIENCE_MS)  # nobody reloaded
@@ -35,6 +35,7 @@ def test_a_job_is_followed_to_its_end_and_what_failed_is_retried(
         keep(page, "jobs-failures")
         write_nifti(folder / "broken.nii.gz", as_xyz(chest_hu(noise=9.0)))
         page.get_by_role("button", name="Retry what failed").click()
+        expect(page.locator("#job-1")).to_contain_text("Waiting", timeout=PATIENCE_MS)
         bring(client_of(engine), nifti_bytes())
         assert workers.wait(workers.start("--once")) == 0
         expect(page.locator("#job-1")).to_contain_text("1 indexed", timeout=PATIENCE_MS)

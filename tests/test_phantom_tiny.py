@@ -1,5 +1,7 @@
 """The built-in encoder finds phantoms that it was not trained on. No figure here is a clinical one."""
 
+import subprocess
+import sys
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,3 +48,16 @@ def test_figures_of_training_phantoms_are_refused() -> None:
 def test_the_same_volume_gives_the_same_latent() -> None:
     volume = torch.zeros(1, 1, 48, 96, 96)
     assert torch.equal(shipped().encode_volumes(volume), shipped().encode_volumes(volume))
+
+
+def test_threads_of_a_fresh_process_may_load_it_at_once() -> None:
+    code = (
+        "import threading; from encoders.encoder import load_encoder; loaded = []; "
+        "start = threading.Barrier(4); "
+        "work = lambda: (start.wait(), loaded.append(load_encoder('phantom-tiny').digest)); "
+        "threads = [threading.Thread(target=work) for _ in range(4)]; "
+        "[thread.start() for thread in threads]; [thread.join() for thread in threads]; "
+        "print(len(loaded))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "4", done.stderr

@@ -14,13 +14,16 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
+from retrieval.desk_schema import Upload
 from tests.command import Command
 from tests.synthetic_ct import chest_hu, dicom_slices, save_slices
 from tests.tiny_model import write_tiny_model
 from tests.viewed_archive import MARK_HU, index_folder, marked_chest, write_marked
 from tests.web_app import client_of
+from web.jobs.upload_folders import upload_folder
+from web.jobs.uploads import remove_upload
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +282,31 @@ def test_looking_through_a_volume_is_one_entry_of_the_audit(
         client.get(f"/api/v1/slices/folder/scan?index={index}")
     count = connection.execute("SELECT count(*) FROM audit_event WHERE action = 'view volume'").fetchone()
     assert count == (1,)
+
+
+def test_an_upload_is_shown_to_its_owner_and_what_is_kept_goes_with_it(engine: Engine) -> None:
+    write_marked(upload_folder("mine") / "files" / "mine.nii.gz")
+    volume = {"kind": "nifti", "files": ["mine.nii.gz"]}
+    with engine.begin() as connection:
+        for upload_id, actor in (("mine", "local"), ("unread", "local")):
+            connection.execute(
+                insert(Upload).values(
+                    id=upload_id,
+                    actor=actor,
+                    name="scan.nii.gz",
+                    size=1,
+                    sha256=upload_id.encode(),
+                    volume=volume if upload_id == "mine" else None,
+                )
+            )
+    client = client_of(engine)
+    assert picture_of(client.get("/api/v1/slices/upload/mine")).shape == (96, 96)
+    assert client.get("/api/v1/slices/upload/unread").status_code == 409
+    assert client.get("/api/v1/slices/upload/none").status_code == 404
+    assert kept_files()
+    remove_upload(engine, "mine")
+    assert kept_files() == []
+    assert client.get("/api/v1/slices/upload/mine").status_code == 404
 
 
 def test_nobody_looks_without_a_session(client: TestClient, engine: Engine) -> None:

@@ -151,7 +151,8 @@ _ADD = text(
 ).bindparams(bindparam("asked", type_=JSONB), bindparam("progress", type_=JSONB))
 _QUEUED = text("UPDATE job SET queue_id = :queue_id WHERE id = :id")
 _AGAIN = text(
-    "UPDATE job SET state = 'queued', attempts = 0, error = NULL, finished_at = NULL, failures = '[]', "
+    "UPDATE job SET state = 'queued', attempts = 0, error = NULL, finished_at = NULL, "
+    "result = NULL, failures = '[]', "
     """asked = asked || '{"retry_failed": true}', """
     """progress = '{"step": "received", "doing": "waiting", "done": 0, "total": null}' """
     "WHERE id = :id AND (state IN ('failed', 'cancelled') OR (state = 'finished' AND failures <> '[]')) "

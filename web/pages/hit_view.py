@@ -39,10 +39,15 @@ class HitView:
     compare: str | None  # the address where it lies beside the question; None without voxels
 
 
-def view_hits(answer: Answer) -> list[HitView]:
-    """Return what is drawn of each hit of an answer."""
+def view_hits(answer: Answer, search: str = "") -> list[HitView]:
+    """Return what is drawn of each hit of an answer; comparisons lead on to the other hits of `search`.
+
+    Args:
+        answer: to a question.
+        search: the parameters of the address that asks it, encoded; empty where none does.
+    """
     question = _asked_volume(answer.query)
-    return [_view(hit, question) for hit in answer.hits]
+    return [_view(hit, question, search) for hit in answer.hits]
 
 
 def _asked_volume(query: Mapping[str, Any]) -> str | None:
@@ -54,14 +59,14 @@ def _asked_volume(query: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _compare(hit: Hit, question: str | None) -> str | None:
+def _compare(hit: Hit, question: str | None, search: str) -> str | None:
     if hit.volume is None:
         return None
-    asked = {} if question is None else {"query": question}
-    return f"/compare?{urlencode(asked | {'hit': '/'.join((hit.metadata['dataset'], hit.volume))})}"
+    asked = {"query": question, "hit": f"{hit.metadata['dataset']}/{hit.volume}", "search": search}
+    return f"/compare?{urlencode({name: value for name, value in asked.items() if value})}"
 
 
-def _view(hit: Hit, question: str | None) -> HitView:
+def _view(hit: Hit, question: str | None, search: str) -> HitView:
     against = "text" in hit.legs and hit.legs["text"] is None and hit.score == 0
     return HitView(
         hit=hit,
@@ -75,7 +80,7 @@ def _view(hit: Hit, question: str | None) -> HitView:
         sentences=tuple((said, is_denial(said)) for said in hit.matched_sentences),
         impression=marked(hit.impression, hit.matched_sentences),
         findings=marked(hit.findings, hit.matched_sentences),
-        compare=_compare(hit, question),
+        compare=_compare(hit, question, search),
     )
 
 

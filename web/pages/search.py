@@ -107,7 +107,7 @@ def _found(
     record(desk, caller, "search", f"collection {answer.collection}", cases=subjects_of(answer))
     return {
         "answer": answer,
-        "hits": view_hits(answer),
+        "hits": view_hits(answer, "" if asked.report else state.address("").removeprefix("?")),
         "marks": _marks(desk, caller, asked),
         "asked_json": asked.model_dump_json(exclude_defaults=True, exclude={"k"}),
         "narrow": [] if answer.hits else _too_narrow(service, state, asked),

@@ -26,7 +26,8 @@ async function begin() {
   view.listen(show);
   new Controls(view, panels, { reset, full, other });
   document.addEventListener("click", (event) => pressed(event.target.closest("[data-view]")));
-  new ResizeObserver(show).observe(page);
+  const resized = new ResizeObserver(show);
+  for (const panel of panels) resized.observe(panel.stage);
   show();
   findOthers();
   const usable = panels.filter((panel) => panel.grid);

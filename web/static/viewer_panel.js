@@ -144,7 +144,7 @@ export class Panel {
     const index = this.grid.index(axis, mm[axis]);
     const beyond = this.grid.has(axis, this.place(view)[axis]) ? "" : " · the scan ends here";
     this.root.querySelector(".place").textContent =
-      `slice ${index + 1} of ${this.grid.count[axis]} · ${signed(mm[axis])} mm${beyond}`;
+      `slice ${index + 1} of ${this.grid.count[axis]} · ${signed(mm[axis])} mm from the key slice${beyond}`;
     Object.assign(this.root.dataset, { index, mm: mm[axis].toFixed(2), window: view.windowText });
     const drawn = this.webgl?.grid ? this.webgl.drawnMm : null;
     this.root.dataset.face = drawn ? "volume" : "slices";

@@ -34,6 +34,7 @@ export class WebglFace {
       show3Dcrosshair: false,
       crosshairWidth: 0,
       isColorbar: false,
+      isResizeCanvas: false,
       backColor: [0, 0, 0, 1],
       loadingText: "",
       logLevel: "error",
@@ -57,6 +58,14 @@ export class WebglFace {
     this.calibrate(window);
   }
 
+  /** As many pixels as the screen has there, before anything is drawn: NiiVue's own resizing comes later. */
+  resize(width, height) {
+    const ratio = globalThis.devicePixelRatio || 1;
+    const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (this.canvas.width !== wide) this.canvas.width = wide;
+    if (this.canvas.height !== high) this.canvas.height = high;
+  }
+
   calibrate(window) {
     if (this.window === window) return;
     const volume = this.niivue.volumes[0];
@@ -70,6 +79,7 @@ export class WebglFace {
   show({ tiles, mm, centre, window, width, height, mpr }) {
     if (!this.grid) return;
     const nv = this.niivue;
+    this.resize(width, height);
     this.calibrate(window);
     nv.scene.crosshairPos = nv.mm2frac(world(mm));
     if (mpr) {
