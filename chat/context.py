@@ -132,7 +132,8 @@ class Context:
             cases = [self._scored(case, subject) for case in cases]
         cases = told_apart(cases)
         chosen = pick_sentences(question, cases)
-        return Evidence(cases=tuple(cases), has_volume=subject.volume is not None, chosen=chosen)
+        given = subject.volume is not None
+        return Evidence(cases=tuple(cases), has_volume=given, of_others=given, chosen=chosen)
 
     def shown(self, subject: Subject, reader: "VolumeTokens | None") -> "tuple[Tensor, ...]":
         """Return the tokens (N, C) of each volume that a question is about; none where nothing reads them.

@@ -10,6 +10,7 @@ from chat.chat_format import IMAGE, Turn
 from chat.directory import load_chat_model
 from chat.evidence import Quote
 from chat.model import ChatModel
+from chat.scope import speaks_of_cases
 from chat.volume_tokens import VolumeTokens
 from encoders.encoder import load_encoder
 from encoders.errors import CheckpointError, InputError
@@ -81,9 +82,15 @@ class CtChat:
         form = self.model.format
         earlier = [Turn(form.plain(question), answer) for question, answer in asked.history]
         shown = self._shown(len(asked.volume_tokens))
-        said = [f"{_CITE}\n", *(form.plain(_line(quote)) for quote in asked.evidence.chosen)]
-        evidence = "".join(said) if asked.evidence.chosen else ""
+        chosen = asked.evidence.chosen if self._wants_reports(asked) else ()
+        evidence = "".join([f"{_CITE}\n", *(form.plain(_line(quote)) for quote in chosen)]) if chosen else ""
         return [*earlier, Turn(f"{shown}{evidence}{form.question(asked.question, asked.mode)}")]
+
+    @staticmethod
+    def _wants_reports(asked: Asked) -> bool:
+        """Other patients' reports stand beside a volume only where the question is about them."""
+        is_of_volume = asked.evidence.of_others and asked.volume_tokens
+        return not is_of_volume or speaks_of_cases(asked.question)
 
     def _shown(self, volumes: int) -> str:
         """One volume as it was trained; several with their numbers."""

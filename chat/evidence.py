@@ -45,4 +45,5 @@ class Evidence:
 
     cases: tuple[CaseEvidence, ...]
     has_volume: bool  # an uploaded or named volume is part of the question
+    of_others: bool = False  # the cases were found by likeness to that volume: their reports are not its own
     chosen: tuple[Quote, ...] = ()  # within the token budget

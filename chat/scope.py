@@ -28,6 +28,11 @@ _ONE = re.compile(
     r"|result)\b)",
     re.IGNORECASE,
 )
+_OF_CASES = re.compile(
+    r"\b(?:(?:which|any|each|every|nearest|closest) (?:case|patient|hit|study)|cases|patients|studies|hits?"
+    r"|results|reports|neighbou?rs?|archive|similar|alike|others?|these|those|they|them)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,11 @@ def asked_cases(text: str, cases: Sequence[CaseEvidence], *, by_place: bool = Tr
         order = [case for case in cases if case in named]
         return Scope(cases=tuple(order), unknown=unknown, narrowed=True, named=True)
     return _counted_off(text, cases) if by_place else Scope(cases=tuple(cases))
+
+
+def speaks_of_cases(text: str) -> bool:
+    """Whether a question beside a volume is about the cases found, not about that volume alone."""
+    return any(pattern.search(text) for pattern in (_OF_CASES, _FIRST_FEW, _ONE))
 
 
 def _counted_off(text: str, cases: Sequence[CaseEvidence]) -> Scope:

@@ -32,6 +32,7 @@ MODES: dict[Kind, Mode] = {
 """How an answer of each kind is asked for (arXiv 2403.17834, the VQA set of CT-CHAT)."""
 
 _BY_SERVER = re.compile(rf"_({'|'.join(get_args(ServerKind))})(?:_\d+)+$")
+_GIVE = "give a list in LLaVA's format, as ctsearch chat-data writes it"
 _MARK = re.compile(rf"<(?:image|{'|'.join(get_args(Mode))})>")
 
 
@@ -94,16 +95,19 @@ def read_entries(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the entries of a file in LLaVA's format, as JSON.
 
     Raises:
-        DatasetError: it is no such file.
+        DatasetError: it is no such file; the first entry at fault is named.
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}): check its name") from error
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path} is not JSON ({error}): give a set of ctsearch chat-data") from error
-    if not isinstance(entries, list) or not all(map(is_entry, entries)):
-        raise DatasetError(f"{path} is no list of conversations: give a set of ctsearch chat-data")
+        raise DatasetError(f"{path} is not JSON ({error}): {_GIVE}") from error
+    if not isinstance(entries, list):
+        raise DatasetError(f"{path} is no list of conversations: {_GIVE}")
+    for number, entry in enumerate(entries, 1):
+        if not is_entry(entry):
+            raise DatasetError(f'entry {number} of {path} has no "conversations" with turns: {_GIVE}')
     yield from entries
 
 

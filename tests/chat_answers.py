@@ -2,9 +2,10 @@
 
     python -m tests.chat_answers DIR [--phantoms 30] [--seed 101] [--shown 3]
 
-Prints as JSON: the AUROC of 18 findings by the first token of "Is there X?" (Yes against No), with the own
-volume and with that of the next phantom; how many different reports it writes; and the first of them. In
-bfloat16, so that a CPU is done in minutes.
+Prints as JSON, with the own volume and with that of the next phantom: the AUROC of 18 findings by the first
+token of "Is there X?" (Yes against No), and F1 of the findings that the rules read in the reports it writes.
+Then how many answers the other volume changes, how many different reports there are, and the first of them.
+In bfloat16, so that a CPU is done in minutes.
 """
 
 import argparse
@@ -25,12 +26,14 @@ from chat.model import ChatModel, batch_of
 from chat.volume_tokens import VolumeTokens
 from encoders.abnormalities import ABNORMALITIES
 from encoders.encoder import load_encoder
+from encoders.report_labels import load_label_extractor
 from retrieval.cases import Case
 from retrieval.datasets.phantom import phantom_cohort
 from training.conversations import REPORT_REQUEST
 from training.unseen import mean_auroc
 
 Scores = NDArray[np.float64]
+Truth = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,15 @@ def finding_scores(chat: ChatModel, tokens: Tensor) -> Scores:
     ]
     chats = [chat.format.tokenise([Turn(question)]) for question in questions]
     batch = batch_of(chats, [tokens] * len(chats), tokens.shape[-1])
-    last = [len(one) - 1 for one in chats]
-    said = chat.logits(batch)[range(len(chats)), last]
+    ends = torch.tensor([len(one) - 1 for one in chats])
+    last, place = ends.unique(return_inverse=True)
+    said = chat.logits(batch, last)[range(len(chats)), place]
     yes, no = (chat.tokenizer(word, add_special_tokens=False)["input_ids"][0] for word in ("Yes", "No"))
     return (said[:, yes].double() - said[:, no].double()).numpy()
+
+
+def _f1(named: Truth, truth: Truth) -> float:
+    return float(2 * (named & truth).sum() / max(named.sum() + truth.sum(), 1))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -78,11 +86,14 @@ def main(arguments: Sequence[str]) -> None:
     other = np.roll(own, 1, axis=0)
     request = [Turn(chat.format.question(f"{REPORT_REQUEST}.", "report_generation", 1))]
     reports = ["".join(chat.stream(request, [scan.tokens], limit=60)) for scan in scans]
+    named = load_label_extractor("rules").label_reports(reports)
     figures = {
         "volumes": len(scans),
         "auroc": mean_auroc(own, truth, known),
         "auroc of another volume": mean_auroc(other, truth, known),
         "answers that another volume changes": float(np.mean((own > 0) != (other > 0))),
+        "f1 of reports": _f1(named, truth),
+        "f1 of reports of another volume": _f1(np.roll(named, 1, axis=0), truth),
         "different reports": len(set(reports)),
         "reports": [
             {"said": said, "written": scan.case.reports[0].impression}

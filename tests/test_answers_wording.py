@@ -3,6 +3,7 @@
 import pytest
 
 from chat.question import understand
+from chat.scope import speaks_of_cases
 from tests.report_evidence import ask, evidence_of, keys
 
 CASE = evidence_of(
@@ -117,3 +118,19 @@ def test_normal_examinations_are_told_by_the_sentence_that_says_so() -> None:
 )
 def test_what_is_asked_for_is_read_from_the_wording(question: str, kind: str) -> None:
     assert [part.kind for part in understand(question, names=("s_3_a", "s_4_a"))] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("question", "of_cases"),
+    [
+        ("Is there a pleural effusion?", False),
+        ("How many nodules are there in this scan?", False),
+        ("What does this patient's CT show?", False),
+        ("How many of these have an effusion?", True),
+        ("Which case has the largest nodule?", True),
+        ("Did the second patient have emphysema?", True),
+        ("What was it in the three most similar cases?", True),
+    ],
+)
+def test_a_question_beside_a_volume_is_of_that_volume_or_of_the_cases(question: str, of_cases: bool) -> None:
+    assert speaks_of_cases(question) is of_cases

@@ -321,7 +321,7 @@ def test_what_is_kept_after_a_line_that_was_cut_off_outlives_a_second_kill(tmp_p
 )
 def test_what_is_no_set_is_refused_in_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "set.json").write_text(text, encoding="utf-8")
-    with pytest.raises(DatasetError, match="give a set of ctsearch chat-data"):
+    with pytest.raises(DatasetError, match="as ctsearch chat-data writes it"):
         list(read_questions(tmp_path / "set.json"))
 
 

@@ -2,7 +2,9 @@
 
 import json
 import logging
+from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ from training.conversations import (
 from training.distributed import Place
 from training.examples import Example
 from training.loop import train_step
+from training.new_projector import fit_to_volumes
 from training.optimizers import Optimizers
 from training.stream import Share
 
@@ -62,7 +65,7 @@ def batch(model: ChatModel, talk=TALK, *, unreadable: bool = False):
 def gradients(stage: str, **changes) -> tuple[float, dict[str, torch.Tensor]]:
     model = chat_of(stage)
     objective = ChatObjective(model, replace(RUN, stage=stage, **changes), Place())
-    objective.model.train()  # else transformers recomputes nothing
+    objective.model.train()
     figures = objective.backward(batch(model, unreadable=bool(changes)), 0)
     return figures["loss"], {
         name: weight.grad for name, weight in objective.model.named_parameters() if weight.grad is not None
@@ -91,6 +94,17 @@ def test_chunks_recomputation_and_a_place_that_could_not_be_read_change_no_gradi
         assert parts.keys() == whole.keys()
         for name, gradient in whole.items():
             torch.testing.assert_close(parts[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize("stage", ["align", "instruct"])
+def test_what_is_frozen_drops_nothing_and_is_computed_again_all_the_same(stage: str) -> None:
+    model = chat_of(stage, attention_dropout=0.5)
+    objective = ChatObjective(model, replace(RUN, stage=stage, recompute=True), Place())
+    objective.model.train()
+    passes = []
+    objective.model.blocks()[0].mlp.register_forward_pre_hook(lambda *_: passes.append(1))
+    losses = {objective.backward(batch(model), step)["loss"] for step in range(2)}
+    assert (len(losses), len(passes)) == (1, 4)  # two steps, forwards and on the way back
 
 
 def test_what_learns_is_the_projector_and_then_also_the_adapter_and_the_task_tokens() -> None:
@@ -128,6 +142,23 @@ def test_the_loss_falls_and_what_a_checkpoint_keeps_is_what_has_moved(stage: str
         turns = [Turn(model.format.trained_question(asked))]
         answers = ["".join(model.eval().stream(turns, [volume(n)], limit=9)) for n in range(3)]
         assert answers == ["yes", "no", "maybe"]  # one question; the volume alone decides
+
+
+def test_rows_of_a_new_projector_tell_volumes_apart_and_are_as_large_as_words() -> None:
+    common = 9 * volume(0, tokens=1)[:, None]  # what all tokens share hides what they tell
+    tokens = common + torch.stack([volume(n) + volume(n + 99, tokens=1) for n in range(1, 40)])
+    projector = small_projector()
+
+    def told_apart() -> float:
+        rows = projector(tokens[20:]).detach()
+        return float(rows.std(0).mean() / rows.square().mean().sqrt())
+
+    before = told_apart()
+    fit_to_volumes(projector, tokens[:20], words_rms=0.25)
+    rows = projector(tokens[:20]).detach()
+    torch.testing.assert_close(rows.mean((0, 1)), torch.zeros(16), atol=1e-5, rtol=0)
+    assert float(rows.square().mean().sqrt()) == pytest.approx(0.25, rel=1e-3)
+    assert told_apart() > 3 * before
 
 
 def test_published_runs_have_the_papers_numbers() -> None:
@@ -177,9 +208,13 @@ def test_llavas_json_is_read_with_one_volume_several_or_none(tmp_path: Path, cap
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[", "cannot be read as LLaVA's JSON"),
-        ("{}", "holds no list"),
-        (json.dumps([entry(), {"image": "a"}]), 'entry 2 .* lacks its "image" or "conversations"'),
+        ("[", "is not JSON .*: give a list in LLaVA's format"),
+        ("[" * 100_000, "is not JSON .*: give a list in LLaVA's format"),
+        ("{}", "is no list of conversations"),
+        ("[]", "holds no conversation"),
+        (json.dumps([entry(), {"image": "a"}]), 'entry 2 .* has no "conversations"'),
+        (json.dumps([entry(conversations=[{"from": "human"}])]), 'entry 1 .* lacks a "from" or "value"'),
+        (json.dumps([entry(7)]), 'entry 1 .* its "image" is no name'),
         (
             json.dumps([entry(conversations=[{"from": "gpt", "value": "a"}])]),
             r"entry 1 \(q1\) .* no exchange",
@@ -205,12 +240,21 @@ def test_reports_and_findings_make_conversations_by_themselves() -> None:
     form = ChatFormat(small_tokenizer("<report_generation>"), 3)
     assert asked.turns[0].question == form.question(f"{request}.", "report_generation", 1)
     assert report_text(ReportSections(findings="a", impression="b\nc")) == "Findings: a Impression: b c"
-    (findings,) = finding_conversations([one], seed=0)
-    answers = {turn.question.split("Is there ")[1]: turn.answer for turn in findings.turns}
-    assert answers["atelectasis?<short_answer>"] == "Yes."
-    assert sorted(answers.values()) == ["No.", "Yes."]
-    assert [IMAGE in turn.question for turn in findings.turns] == [True, False]
-    assert finding_conversations([example("b")], seed=0) == ()
+
+
+def test_a_finding_is_asked_for_in_as_many_volumes_that_show_it_as_in_others() -> None:
+    rare = {"Emphysema", "Consolidation"}  # each in one volume of five; the third in four of them
+    labels = [{"Emphysema": n == 0, "Consolidation": n == 1, "Atelectasis": n != 2} for n in range(5)]
+    examples = [example(str(n), **said) for n, said in enumerate(labels)]
+    told: Counter[tuple[str, str]] = Counter()
+    for one in finding_conversations([*examples, example("unknown")], seed=0):
+        assert [IMAGE in turn.question for turn in one.turns] == [True] + [False] * (len(one.turns) - 1)
+        for turn in one.turns:
+            name = turn.question.split("Is there ")[1].removesuffix("?<short_answer>").capitalize()
+            assert turn.answer == ("Yes." if labels[int(one.name.split()[0])][name] else "No.")
+            told[name, turn.answer] += 1
+    assert told == dict.fromkeys(product((*rare, "Atelectasis"), ("Yes.", "No.")), 1)
+    assert finding_conversations(examples[:1], seed=0) == ()  # yes is all that could be said
 
 
 def test_a_long_answer_is_learnt_from_its_start_and_a_question_that_leaves_no_room_is_no_example(

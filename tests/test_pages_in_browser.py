@@ -158,7 +158,7 @@ def test_a_case_leads_to_cases_like_it_without_a_finding(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     expect(page.locator(".findings-table meter")).to_have_count(18, timeout=LONG_MS)
     picture(page, "case")
-    page.get_by_role("link", name="More like this but without it: Lung nodule").click()
+    page.get_by_role("link", name="More like this but without it (Lung nodule)").click()
     page.wait_for_url("**without_label=Lung**")
     expect(page.locator("#hit-1")).to_be_visible(timeout=LONG_MS)
     assert name not in names(page)

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,11 @@ def test_align_then_instruct_then_ask(command: Command, tmp_path: Path) -> None:
     assert "".join(chat.stream(question)) == answer
     swapped = "".join(chat.stream(asked("Is there a nodule?", other, mode="short_answer")))
     assert swapped != answer
+    of_others = replace(question, evidence=replace(question.evidence, of_others=True))
+    alone = replace(question, evidence=replace(question.evidence, chosen=()))
+    assert "".join(chat.stream(of_others)) == "".join(chat.stream(alone))  # not what others' reports say
+    of_cases = replace(of_others, question="Is there a nodule in these cases?")
+    assert "".join(chat.stream(of_cases)) != "".join(chat.stream(replace(alone, question=of_cases.question)))
     earlier = asked("And now?", one, other, history=(("Before?<image>", answer),))
     assert "".join(chat.stream(earlier)) != answer
 
@@ -189,7 +195,7 @@ def test_conversations_of_ones_own_are_learnt_from(command: Command, tmp_path: P
         ({"run": "vicuna"}, "which is no run of chat-align training"),
         ({"init": "nowhere"}, "there is no language model 'nowhere'"),
         ({"encoder": "nowhere"}, "there is no encoder 'nowhere'"),
-        ({"conversations": "no.json"}, "no.json cannot be read as LLaVA's JSON"),
+        ({"conversations": "no.json"}, "no.json cannot be read"),
         ({"batch-size": 400}, "6 conversations do not fill a batch of 400"),
     ],
 )

@@ -11,7 +11,7 @@ from retrieval.datasets.phantom import TRAINING_SEEDS
 from training.examples import Sections
 from training.runs import VolumeRun
 
-_PHANTOMS = f"600:{TRAINING_SEEDS.start + 3}"  # others than those the encoder and its heads learnt from
+_PHANTOMS = TRAINING_SEEDS.start + 3  # others than those the encoder and its heads learnt from
 Stage = Literal["align", "instruct"]
 
 
@@ -30,6 +30,8 @@ class ChatRun(VolumeRun):
         lora_rank, lora_alpha: of the adapter.
         longest: tokens of a conversation; the end of a longer one is not learnt from.
         sections: of the reports that are answers.
+        reports_share: of the volumes whose report "instruct" asks for too; of all it asks whether findings
+            are present.
         system: what the model is told before the first question.
     """
 
@@ -48,6 +50,7 @@ class ChatRun(VolumeRun):
     lora_alpha: int = 256
     longest: int = 2048
     sections: Sections = "both"
+    reports_share: float = 1.0
     system: str = ""
 
     def __post_init__(self) -> None:
@@ -79,19 +82,19 @@ def phantom_align() -> ChatRun:
         stage="align",
         init="smollm2",
         encoder="phantom-tiny",
-        data=_PHANTOMS,
+        data=f"400:{_PHANTOMS}",
         one_per_patient=True,
         queries=16,
         pool_width=96,
         batch_size=8,
-        chunk_size=8,
-        peak_rate=1e-3,
+        chunk_size=4,
+        peak_rate=5e-4,
         sections="impression",
         longest=256,
         system="You read chest CTs.",
         log_every=5,
         evaluate_every=1000,
-        save_every=50,
+        save_every=25,
     )
 
 
@@ -101,8 +104,22 @@ def published_instruct() -> ChatRun:
 
 
 def phantom_instruct() -> ChatRun:
-    """The same after `phantom_align`, at rates for hundreds of steps in place of thousands."""
-    return replace(phantom_align(), stage="instruct", peak_rate=5e-4, adapter_rate=2e-4)
+    """The same after `phantom_align`, for hundreds of steps in place of thousands.
+
+    So rates are higher, the adapter is small, and most questions are those whose answer is one word: they say
+    most about the volume for their length.
+    """
+    return replace(
+        phantom_align(),
+        stage="instruct",
+        data=f"800:{_PHANTOMS}",
+        warm_up_share=0.1,
+        adapter_rate=5e-4,
+        lora_rank=16,
+        lora_alpha=32,
+        reports_share=0.25,
+        longest=384,
+    )
 
 
 ALIGN_RUNS: Mapping[str, Callable[[], ChatRun]] = {"published": published_align, "phantom": phantom_align}

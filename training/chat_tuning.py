@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from chat.chat_format import NO_LABEL
 from chat.model import ChatBatch, ChatModel
@@ -44,6 +46,12 @@ class Learning(nn.Module):
         idle: Tensor = self.chat.projector(batch.tokens_KNC.new_zeros(1, 1, batch.tokens_KNC.shape[-1]))
         return summed + 0 * idle.float().sum()  # every weight takes part in each pass, as DDP and FSDP ask
 
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of all but the language model: what is frozen of it drops nothing at random."""
+        super().train(mode)
+        self.chat.llm.eval()
+        return self
+
     def state_dict(self) -> dict[str, Any]:  # type: ignore[override]
         """Return what learns, by name."""
         learning = trainable(dict(self.named_parameters()))
@@ -53,6 +61,12 @@ class Learning(nn.Module):
         """What FSDP2 gathers apart: the language model's layers, as it names them itself."""
         whole = set(getattr(self.chat.llm, "_no_split_modules", None) or ())
         return [part for part in self.chat.llm.modules() if type(part).__name__ in whole]
+
+
+def recompute(block: nn.Module) -> None:
+    """Have a block's activations made again on the way back; transformers does in training mode alone."""
+    changed: Any = block
+    changed.forward = partial(checkpoint, block.forward, use_reentrant=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +115,16 @@ class ChatObjective:
         if run.stage == "align":
             chat.llm.requires_grad_(False)
         chat.projector.requires_grad_(True)
-        if run.recompute:
-            chat.llm.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        if place.device.type == "cpu":  # where the way back of fused attention takes longest of all
+            chat.llm.set_attn_implementation("eager")  # type: ignore[operator]
+        if place.dtype != torch.float32:  # autocast casts; peft would cast what it reads to float32 and back
+            parts: list[Any] = list(chat.llm.modules())
+            for part in parts:
+                if hasattr(part, "cast_input_dtype_enabled"):
+                    part.cast_input_dtype_enabled = False
         self.model = Learning(chat)
+        for block in self.model.blocks() if run.recompute else ():
+            recompute(block)
         self._module = wrap(self.model, place, blocks=self.model.blocks())
 
     def parameter_groups(self) -> list[ParameterGroup]:

@@ -4,7 +4,6 @@ The JSON is a list of {"id", "image": a volume's name or a list of them, "conver
 "gpt", "value"}]}; a question holds one `<image>` for each volume, and a task token where one is asked for.
 """
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chat.chat_format import IMAGE, TASK_TOKENS, Turn
+from chat.vqa import read_entries
+from encoders.abnormalities import ABNORMALITIES
 from encoders.errors import DatasetError
 from encoders.reports import ReportSections, clean_section
 from retrieval.cases import VolumeFile
@@ -22,7 +24,7 @@ from training.examples import Example
 
 REPORT_REQUEST = "Please provide the radiology report for the following chest CT volume"
 _SPEAKERS = ("human", "gpt")
-_FINDINGS_ASKED = 3  # of those that are there, and as many of those that are not
+_UNKNOWN = -1  # beside 1 and 0 of a label
 _log = logging.getLogger(__name__)
 
 
@@ -45,13 +47,9 @@ def read_conversations(path: Path, examples: Sequence[Example]) -> tuple[Convers
     Raises:
         DatasetError: it is no such JSON, or none of its volumes is there; the first entry at fault is named.
     """
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{path} cannot be read as LLaVA's JSON: {reason}") from error
-    if not isinstance(entries, list) or not entries:
-        raise DatasetError(f'{path} holds no list of {{"id", "image", "conversations"}}: give LLaVA\'s JSON')
+    entries = list(read_entries(path))
+    if not entries:
+        raise DatasetError(f"{path} holds no conversation: give LLaVA's JSON")
     files = {one.name: one.file for one in examples}
     found = [_conversation(entry, number, path, files) for number, entry in enumerate(entries, 1)]
     kept = tuple(one for one in found if one is not None)
@@ -80,16 +78,25 @@ def report_conversations(examples: Sequence[Example], *, task: bool) -> tuple[Co
 
 
 def finding_conversations(examples: Sequence[Example], seed: int) -> tuple[Conversation, ...]:
-    """Ask of each volume whether findings are present: as many that are as that are not, in random order."""
+    """Ask of the volumes whether findings are present: of each finding, yes is the answer as often as no.
+
+    A finding is asked for in the same number of volumes that show it and that do not, so neither its name nor
+    how rare it is tells the answer. Nor do the answers before: how many of a conversation are yes is free.
+
+    Args:
+        examples: the volumes; of one whose labels do not say, a finding is not asked for.
+        seed: of which volumes are asked, and in which order.
+    """
+    asked: list[list[str]] = [[] for _ in examples]
+    for number, name in enumerate(ABNORMALITIES):
+        rng = np.random.default_rng([seed, number])
+        for index in _as_many_of_both(np.array([one.labels.get(name, _UNKNOWN) for one in examples]), rng):
+            asked[index].append(name)
     made = []
-    for index, one in enumerate(examples):
-        rng = np.random.default_rng([seed, index])
-        present = _some([name for name, there in one.labels.items() if there], _FINDINGS_ASKED, rng)
-        absent = [name for name, there in one.labels.items() if not there]
-        names = [*present, *_some(absent, max(len(present), 1), rng)]
+    for index, (one, names) in enumerate(zip(examples, asked, strict=True)):
+        order = np.random.default_rng([seed, len(ABNORMALITIES), index]).permutation(len(names))
         turns = [
-            _finding_turn(names[place], one.labels, first=number == 0)
-            for number, place in enumerate(rng.permutation(len(names)))
+            _finding_turn(names[place], one.labels, first=number == 0) for number, place in enumerate(order)
         ]
         if turns:
             made.append(Conversation(name=f"{one.name} findings", files=(one.file,), turns=tuple(turns)))
@@ -102,8 +109,11 @@ def report_text(report: ReportSections) -> str:
     return " ".join(f"{name}: {' '.join(text.split())}" for name, text in sections if clean_section(text))
 
 
-def _some(names: Sequence[str], count: int, rng: np.random.Generator) -> list[str]:
-    return [names[place] for place in rng.permutation(len(names))[:count]]
+def _as_many_of_both(known_N: NDArray[np.int64], rng: np.random.Generator) -> list[int]:
+    """Places of equally many 1 and 0, chosen at random."""
+    both = [np.flatnonzero(known_N == said) for said in (1, 0)]
+    count = min(map(len, both))
+    return [int(place) for places in both for place in rng.permutation(places)[:count]]
 
 
 def _finding_turn(name: str, labels: Mapping[str, bool], *, first: bool) -> Turn:
@@ -122,7 +132,7 @@ def _conversation(
         said = [(str(one["from"]), str(one["value"])) for one in entry["conversations"]]
     except (AttributeError, KeyError, TypeError) as error:
         raise DatasetError(
-            f'entry {number} of {path} lacks its "image" or "conversations" of "from" and "value"'
+            f'entry {number} of {path} lacks a "from" or "value", or its "image" is no name'
         ) from error
     speakers = [speaker for speaker, _ in said]
     if not said or len(said) % 2 or speakers != list(_SPEAKERS) * (len(said) // 2):

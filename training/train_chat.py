@@ -1,11 +1,13 @@
 """A whole training of a chat model: its parts, its conversations, the loop, and the directory it leaves."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from chat.adapter import add_adapter, has_adapter, write_adapter
@@ -31,6 +33,7 @@ from training.conversations import (
 from training.distributed import Place, wait_for_all
 from training.examples import Example, open_training_source, read_examples
 from training.loop import fit
+from training.new_projector import fit_to_volumes, tokens_sample
 from training.stream import Stream
 from training.whole_training import Options, check_free, data_of, training_folder
 
@@ -103,6 +106,11 @@ def train_chat(run: ChatRun, out: Path, place: Place, options: Options, chat: Ch
     kept = VolumeTokens(chat.tokens or folder / "tokens", start.encoder)
     _log.info("%s", kept.describe())
     _keep(made, kept, start, place)
+    sample = tokens_sample(made, kept) if run.stage == "align" else None
+    if sample is not None:
+        words = embedding_of(start.chat.llm).weight.detach()
+        size = float(torch.linalg.vector_norm(words, dtype=torch.float32)) / math.sqrt(words.numel())
+        fit_to_volumes(start.chat.projector, sample, words_rms=size)
     examples = _examples(made, start, kept, run)
     collation = ChatCollation(start.chat.projector.config.context_dim)
     objective = ChatObjective(
@@ -121,10 +129,12 @@ def train_chat(run: ChatRun, out: Path, place: Place, options: Options, chat: Ch
 
 
 def _made(run: ChatRun, examples: Sequence[Example]) -> tuple[Conversation, ...]:
-    """Conversations of reports alone, or of reports and findings, volume by volume."""
+    """Conversations of reports alone, or of some reports and of findings."""
     if run.stage == "align":
         return report_conversations(examples, task=False)
-    return (*report_conversations(examples, task=True), *finding_conversations(examples, run.seed))
+    order = np.random.default_rng(run.seed).permutation(len(examples))
+    reported = [examples[place] for place in order[: round(run.reports_share * len(examples))]]
+    return (*report_conversations(reported, task=True), *finding_conversations(examples, run.seed))
 
 
 def _new(run: ChatRun, options: Options, chat: ChatOptions, place: Place) -> Start:
