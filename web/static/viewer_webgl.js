@@ -4,6 +4,7 @@ import { AXES, PLANES } from "./viewer_grid.js";
 import { refusal } from "./page.js";
 
 const SLICE_TYPE = { axial: 0, coronal: 1, sagittal: 2 };
+const SLACK_PX = 0.01;
 const TO_WORLD = { left: -1, back: -1, up: 1 }; // NIfTI counts to the right, front and up
 
 export function webglRenderer() {
@@ -109,7 +110,9 @@ export class WebglFace {
     const h = this.pixels(Math.min(tile.height, this.grid.extent(down) * tile.scale));
     const left = Math.min(wide - w, Math.round(this.pixels(2 * tile.left + tile.width) / 2 - w / 2));
     const top = Math.min(high - h, Math.round(this.pixels(2 * tile.top + tile.height) / 2 - h / 2));
-    return { sliceType: SLICE_TYPE[tile.plane], position: [left / wide, top / high, w / wide, h / high] };
+    const [x, y] = [left + SLACK_PX, top - 2 * SLACK_PX]; // NiiVue's shares of the canvas become pixels by cutting off
+    const position = [x / wide, y / high, (w + SLACK_PX / 2) / wide, (h + SLACK_PX) / high];
+    return { sliceType: SLICE_TYPE[tile.plane], position };
   }
 
   pixels(css) {
