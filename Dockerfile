@@ -1,12 +1,12 @@
 # ctsearch: the page, the API and the worker. No model's weights are inside: mount them (docs/deploy.md).
 #
 #   docker build --tag ctsearch .
-#   docker build --tag ctsearch --build-arg TORCH_INDEX= --build-arg EXTRAS=gpu,web,openai,chat .   # for CUDA
+#   docker build --tag ctsearch --build-arg EXTRAS=gpu,web,openai,chat .   # for CUDA
 ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim-bookworm AS build
-# Where torch comes from: the CPU builds, 0.2 GB instead of 3; empty for pip's own index, which has CUDA's.
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Empty: pip's own index, whose torch is CUDA's, 3 GB. PyTorch's index of CPU builds brings 0.2 GB (docs/deploy.md).
+ARG TORCH_INDEX=
 ARG EXTRAS=cpu,web,openai
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 RUN python -m venv /opt/ctsearch

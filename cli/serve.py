@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.chat_options import BackendOption, ModelOption
+
 GIB = 2**30
 _Names = list[str] | None
 
@@ -31,6 +33,11 @@ def serve(
     largest_upload_gib: Annotated[float, typer.Option(min=0.001, help="Of one upload.")] = 2,
     waiting_jobs: Annotated[int, typer.Option(min=1, help="More are refused.")] = 16,
     device: Annotated[str, typer.Option(help="Where encoders run: cpu, cuda.")] = "cpu",
+    backend: BackendOption = "extractive",
+    model: ModelOption = None,
+    reports_may_leave: Annotated[
+        bool, typer.Option("--reports-may-leave", help="openai's server may be another computer.")
+    ] = False,
     worker: Annotated[bool, typer.Option("--worker/--no-worker", help="A process that encodes.")] = True,
 ) -> None:
     """Serve the page and the API; on this machine alone unless asked to, by the address that is printed."""
@@ -54,6 +61,9 @@ def serve(
         waiting_jobs=waiting_jobs,
         pacs_url=pacs_url,
         served_folders=tuple(str(folder.resolve()) for folder in served_folder or ()),
+        chat_backend=backend,
+        chat_model=model,
+        reports_may_leave=reports_may_leave,
     )
     asked = Serving(
         settings=settings.with_hosts(allowed_host or ()),

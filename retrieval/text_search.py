@@ -30,6 +30,8 @@ class TextLeg:
     def __init__(self, connection: Connection, query: TextQuery) -> None:
         self._connection = connection
         self._query = query
+        # Starting other processes takes longer than they save, and they are missing to whoever else asks.
+        connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
         counts = _counts(connection, query)
         self._weights = _weights(query, counts, counts.pop(_REPORTS, 0))
         self._common = max(counts.values(), default=0) >= ENOUGH

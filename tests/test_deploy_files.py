@@ -20,7 +20,7 @@ UNITS = ("ctsearch.service", "ctsearch-worker.service")
 
 @pytest.fixture(scope="module")
 def compose() -> dict:
-    return dict(yaml.safe_load((CHECKOUT / "compose.yaml").read_text()))
+    return dict(yaml.safe_load((CHECKOUT / "compose.yaml").read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_the_commands_of_services_exist(compose: dict, options: dict[str, str]) 
         checked(compose["services"][name]["command"], options)
     for name in UNITS:
         [command] = re.findall(
-            r"^ExecStart=\S+ (.*)$", (CHECKOUT / "deploy" / name).read_text(), re.MULTILINE
+            r"^ExecStart=\S+ (.*)$", (CHECKOUT / "deploy" / name).read_text(encoding="utf-8"), re.MULTILINE
         )
         checked(command.split(), options)
 
@@ -88,19 +88,21 @@ def test_the_proxy_that_is_believed_is_the_host(compose: dict) -> None:
 
 
 def test_the_image_has_what_it_copies_no_weights_and_no_root() -> None:
-    said = (CHECKOUT / "Dockerfile").read_text()
+    said = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
     assert re.search(r"^USER ctsearch$", said, re.MULTILINE)
     assert "/api/v1/health/live" in said
-    sent = (CHECKOUT / ".dockerignore").read_text().split()
+    sent = (CHECKOUT / ".dockerignore").read_text(encoding="utf-8").split()
     assert sent[0] == "*"  # what is not named stays outside: archives, homes, models
     for name in (word[1:] for word in sent if word.startswith("!")):
         assert (CHECKOUT / name).exists()
-    packages = re.findall(r'^    "(\w+)",$', (CHECKOUT / "pyproject.toml").read_text(), re.MULTILINE)
+    packages = re.findall(
+        r'^    "(\w+)",$', (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE
+    )
     assert {f"!{name}" for name in packages if (CHECKOUT / name).is_dir()} <= set(sent)
 
 
 def test_the_image_s_check_of_health_is_python() -> None:
-    said = (CHECKOUT / "Dockerfile").read_text()
+    said = (CHECKOUT / "Dockerfile").read_text(encoding="utf-8")
     [command] = re.findall(r"^    CMD (\[.*\])$", said, re.MULTILINE)
     code = yaml.safe_load(command)
     assert code[:2] == ["python", "-c"]
@@ -110,7 +112,7 @@ def test_the_image_s_check_of_health_is_python() -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd: apt-get install systemd")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     for name in UNITS:
-        unit = (CHECKOUT / "deploy" / name).read_text()
+        unit = (CHECKOUT / "deploy" / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(unit.replace("/opt/ctsearch/bin/ctsearch", "/bin/true"))
     done = subprocess.run(
         ["systemd-analyze", "verify", *(str(tmp_path / name) for name in UNITS)],
@@ -126,7 +128,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 def test_nginx_accepts_its_example(tmp_path: Path) -> None:
     for name in ("key", "pem"):
         shutil.copy(certificate(tmp_path), tmp_path / f"ct.{name}")
-    said = (CHECKOUT / "deploy" / "nginx.conf").read_text()
+    said = (CHECKOUT / "deploy" / "nginx.conf").read_text(encoding="utf-8")
     said = re.sub(r"/etc/ssl/\w+/ct\.example\.org", str(tmp_path / "ct"), said)
     (tmp_path / "site.conf").write_text(said)
     whole = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ include {tmp_path}/site.conf; }}"

@@ -109,6 +109,29 @@ def test_a_taken_port_is_one_sentence(engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (("--backend", "nobody"), "backend 'nobody' is unknown"),
+        (("--backend", "ct-chat"), "needs a chat model"),
+        (("--backend", "openai"), "allow it with --reports-may-leave"),
+    ],
+)
+def test_who_drafts_answers_is_settled_before_the_server_starts(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Engine,
+    arguments: tuple[str, ...],
+    said: str,
+) -> None:
+    monkeypatch.setenv("CTSEARCH_OPENAI_URL", "http://chat.example:8000/v1")
+    monkeypatch.setenv("CTSEARCH_OPENAI_MODEL", "m")
+    finished = Command(capsys, monkeypatch)("serve", "--no-worker", "--port", 0, *arguments)
+    assert finished.code == 2
+    assert finished.err.count("\n") == 1
+    assert said in finished.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
         (("--host", "0.0.0.0"), "give it with --allowed-host"),
         (("--host", "0.0.0.0", "--allowed-host", "ct.example"), "ctsearch accounts add NAME --role admin"),
         (("--behind-proxy",), "ctsearch accounts add NAME --role admin"),

@@ -51,7 +51,7 @@ def chosen_backend(settings: WebSettings) -> "ChosenBackend":
     if chosen.sends_to is not None and not settings.reports_may_leave:
         raise ConfigError(
             f"the backend {settings.chat_backend} would send reports to {chosen.sends_to}, off this machine: "
-            "allow it when the server is started, or take the backend extractive"
+            "allow it with --reports-may-leave, or take the backend extractive"
         )
     return chosen
 

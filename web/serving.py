@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from encoders.errors import ConfigError
 from web.access.accounts import Accounts
+from web.answering import chosen_backend
 from web.app import create_app
 from web.settings import EVERYWHERE, WebSettings
 from web.warming import warm_up
@@ -54,7 +55,10 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
         announce: takes sentences for the operator: the address, warnings.
 
     Raises:
-        ConfigError: the address cannot be listened on, or others may come and there is no admin account.
+        ConfigError: the address cannot be listened on, others may come and there is no admin account, or
+            who is to draft answers needs what is not given, or would send reports away unasked.
+        SearchError: there is no such backend.
+        CheckpointError: the chat model's parts do not fit each other.
         DatabaseError: the archive cannot be opened.
     """
     from retrieval.migrate import open_archive
@@ -69,8 +73,13 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
             port=listener.getsockname()[1],
             start_token=None if asked.demands_accounts else secrets.token_urlsafe(32),
         )
+        backend = chosen_backend(settings)
         app = create_app(settings, engine)
         server = uvicorn.Server(_configured(asked, settings, app))
+        if backend.sends_to is not None:
+            announce(
+                f"questions and sentences of reports are sent to {backend.sends_to}: they leave this machine"
+            )
         for sentence in _opening_words(settings, engine):
             announce(sentence)
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the worker would outlive the server
