@@ -28,22 +28,20 @@ class Grid:
     key: tuple[float, float, float]  # the voxel that millimetres are counted from
 
     def coarser(self, edge: int) -> "Grid":
-        """Return the grid of whole-numbered blocks that has at most `edge` voxels along each axis."""
-        blocks = block_of(self.shape, edge)
-        lengths = [-(-length // block) for length, block in zip(self.shape, blocks, strict=True)]
-        spacing = [mm * block for mm, block in zip(self.spacing_mm, blocks, strict=True)]
-        key = [(at - (block - 1) / 2) / block for at, block in zip(self.key, blocks, strict=True)]
+        """Return the grid with at most `edge` voxels along each axis that fills the same space."""
+        blocks = [-(-length // edge) for length in self.shape]
+        slices, rows, columns = (
+            -(-length // block) for length, block in zip(self.shape, blocks, strict=True)
+        )
+        shape = (slices, rows, columns)
+        ratios = [length / count for length, count in zip(self.shape, shape, strict=True)]
+        spacing = [mm * ratio for mm, ratio in zip(self.spacing_mm, ratios, strict=True)]
+        key = [(at + 0.5) / ratio - 0.5 for at, ratio in zip(self.key, ratios, strict=True)]
         return Grid(
-            shape=(lengths[0], lengths[1], lengths[2]),
+            shape=shape,
             spacing_mm=(spacing[0], spacing[1], spacing[2]),
             key=(key[0], key[1], key[2]),
         )
-
-
-def block_of(shape: tuple[int, int, int], edge: int) -> tuple[int, int, int]:
-    """Return how many voxels along each axis become one, so that none is longer than `edge`."""
-    slices, rows, columns = (-(-length // edge) for length in shape)
-    return slices, rows, columns
 
 
 def hounsfield_slice(stored: NDArray[Any], slope: float, intercept: float) -> Voxels:
@@ -83,28 +81,38 @@ def map_voxels(path: Path, shape: tuple[int, int, int]) -> Voxels:
     return np.memmap(path, "<i2", "r", VOXELS_AT, shape)
 
 
-def coarse_slice(voxels_SPL: Voxels, block: tuple[int, int, int], index: int) -> Voxels:
-    """Return one slice of the mean of blocks; blocks at the upper edges are means of what is there."""
-    slices, rows, columns = block
-    slab = np.asarray(voxels_SPL[index * slices : (index + 1) * slices])
-    flat = slab.sum(axis=0, dtype=np.int32)
-    sums = _block_sums(_block_sums(flat, rows, 0), columns, 1)
-    down, across = (
-        _block_lengths(length, size) for length, size in zip(flat.shape, (rows, columns), strict=True)
-    )
-    mean: Voxels = np.rint(sums / (np.multiply.outer(down, across) * len(slab))).astype(np.int16)
+def coarse_slice(voxels_SPL: Voxels, shape: tuple[int, int, int], index: int) -> Voxels:
+    """Return one slice of the volume with `shape` voxels in the same space: means of what each covers."""
+    slices, rows, columns = shape
+    places, shares = _covered(len(voxels_SPL), slices)
+    slab = np.asarray(voxels_SPL[places[0, index] : places[-1, index] + 1], np.float32)
+    flat = np.tensordot(shares[: len(slab), index], slab, 1)
+    mean: Voxels = np.rint(_means(_means(flat, rows).T, columns).T).astype(np.int16)
     return mean
 
 
-def _block_sums(array: NDArray[np.int32], block: int, axis: int) -> NDArray[np.int32]:
-    starts = np.arange(0, array.shape[axis], block)
-    sums: NDArray[np.int32] = np.add.reduceat(array, starts, axis=axis, dtype=np.int64)
-    return sums
+def _means(array: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Return `count` means along the first axis."""
+    places, shares = _covered(len(array), count)
+    means = np.zeros((count, array.shape[1]), np.float32)
+    for place, share in zip(places, shares, strict=True):
+        means += array[place] * share[:, None]
+    return means
 
 
-def _block_lengths(length: int, block: int) -> NDArray[np.int64]:
-    starts = np.arange(0, length, block)
-    return np.minimum(starts + block, length) - starts
+def _covered(length: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return which of `length` voxels each of `count` in their place covers, and by what share of itself.
+
+    Both are (most that one covers, count); what is counted beyond the last voxel has no share.
+    """
+    begins = np.arange(count) * length // count
+    most = -(-length // count) + (1 if length % count else 0)
+    places = begins + np.arange(most)[:, None]
+    # in parts of a voxel, of which each has `count`: whole numbers, so that nothing is lost to rounding
+    first, last = np.arange(count) * length, np.arange(1, count + 1) * length
+    parts = np.minimum((places + 1) * count, last) - np.maximum(places * count, first)
+    shares = (parts.clip(0) / length).astype(np.float32)
+    return np.minimum(places, length - 1), shares
 
 
 def _header(grid: Grid) -> bytes:

@@ -21,7 +21,6 @@ from retrieval.hounsfield_reading import read_hounsfield
 from retrieval.hu_nifti import (
     Grid,
     Voxels,
-    block_of,
     coarse_slice,
     map_voxels,
     write_nifti,
@@ -33,7 +32,7 @@ from retrieval.voxel_sources import VoxelSource, is_still_there, unchanged_file,
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
-FORMAT = 1  # raise it with any change to what is kept: what was kept before is then made again
+FORMAT = 2  # raise it with any change to what is kept: what was kept before is then made again
 PREVIEW_EDGE = 96
 LARGEST_EDGE = 256
 _READ_AT_A_TIME = 2
@@ -160,11 +159,11 @@ class VolumeViews:
 
     def _shrink(self, opened: OpenVolume, edge: int, name: str) -> Path:
         voxels_SPL = opened.voxels()
-        block = block_of(opened.grid.shape, edge)
+        coarser = opened.grid.coarser(edge)
 
         def write(stream: IO[bytes]) -> None:
             with igzip.IGzipFile(fileobj=stream, mode="wb", compresslevel=1, mtime=0) as packed:
-                write_nifti(packed, opened.grid.coarser(edge), partial(coarse_slice, voxels_SPL, block))
+                write_nifti(packed, coarser, partial(coarse_slice, voxels_SPL, coarser.shape))
 
         path = self._kept.keep(opened.source.content, name, write)
         self._check_still_there(opened.source)

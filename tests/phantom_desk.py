@@ -32,7 +32,16 @@ def phantom_engine(server: EmbeddedServer, name: str) -> Iterator[Engine]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ctsearch-home-") as home:
         patch.setenv("CTSEARCH_HOME", home)
         _index_once(server, patch)
-        _copy(server, INDEXED, name)
+    with copied_engine(server, INDEXED, name) as engine:
+        yield engine
+
+
+@contextmanager
+def copied_engine(server: EmbeddedServer, template: str, name: str) -> Iterator[Engine]:
+    """An engine on a copy of a database: `CTSEARCH_DATABASE`, beside an empty home, both gone at the end."""
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="ctsearch-home-") as home:
+        patch.setenv("CTSEARCH_HOME", home)
+        _copy(server, template, name)
         patch.setenv("CTSEARCH_DATABASE", _address(server, name))
         engine = open_engine()
         try:

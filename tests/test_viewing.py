@@ -116,12 +116,33 @@ def test_hounsfield_units_are_rounded_and_stay_in_sixteen_bits() -> None:
     assert hounsfield_slice(np.array([[1000]], np.uint16), 2, -1024).tolist() == [[976]]
 
 
-def test_blocks_at_the_edges_are_means_of_what_is_there() -> None:
-    voxels_SPL = np.arange(3 * 3 * 5, dtype=np.int16).reshape(3, 3, 5)
-    corner = coarse_slice(voxels_SPL, (2, 2, 2), 1)  # the third slice alone
-    assert corner.shape == (2, 3)
-    assert corner[1, 2] == voxels_SPL[2, 2, 4]
-    assert corner[0, 0] == round(voxels_SPL[2, :2, :2].mean())
+def test_a_voxel_that_two_coarse_ones_share_counts_in_both_by_its_parts() -> None:
+    voxels_SPL = np.arange(3 * 3 * 5, dtype=np.int16).reshape(3, 3, 5) * 10
+    grid = Grid(shape=(3, 3, 5), spacing_mm=(4, 3, 2), key=(1, 1, 2))
+    coarser = grid.coarser(3)
+    assert coarser.shape == (3, 3, 3)
+    assert coarser.spacing_mm == pytest.approx((4, 3, 10 / 3))
+    assert coarser.key == pytest.approx((1, 1, 1))  # the middle stays the middle
+    row = voxels_SPL[1, 2].astype(float)
+    expected = [(row[0] + row[1] * 2 / 3) / (5 / 3), (row[1] / 3 + row[2] + row[3] / 3) / (5 / 3)]
+    np.testing.assert_allclose(coarse_slice(voxels_SPL, coarser.shape, 1)[2, :2], expected, atol=0.5)
+    halves = coarse_slice(voxels_SPL, (2, 2, 2), 1)
+    assert halves[1, 1] == round(
+        np.average(
+            voxels_SPL[1:, 1:, 2:], weights=np.multiply.outer(np.outer([0.5, 1], [0.5, 1]), [0.5, 1, 1])
+        )
+    )
+
+
+@pytest.mark.parametrize("edge", [40, 96, 256])
+def test_a_preview_fills_the_space_of_its_volume_whatever_the_sizes(edge: int) -> None:
+    grid = Grid(shape=(77, 173, 181), spacing_mm=(4.3, 2.1, 1.9), key=(38, 80, 90))
+    coarser = grid.coarser(edge)
+    assert max(coarser.shape) <= edge
+    filled = np.multiply(coarser.shape, coarser.spacing_mm)
+    np.testing.assert_allclose(filled, np.multiply(grid.shape, grid.spacing_mm))
+    before, after = (np.multiply(np.add(one.key, 0.5), one.spacing_mm) for one in (grid, coarser))
+    np.testing.assert_allclose(after, before)  # the key lies as far from the edge
 
 
 def test_written_voxels_are_read_where_they_were_written(tmp_path: Path) -> None:

@@ -1,11 +1,20 @@
 """Scans to look at, with a mark that tells left from right, and an archive that holds them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy import Engine
 
+from retrieval.archive import index_archive
+from retrieval.index_summary import IndexRequest
+from retrieval.postgres_server import EmbeddedServer
 from tests.command import Command
+from tests.conftest import TEMPLATE
+from tests.phantom_desk import Silent, copied_engine
 from tests.synthetic_ct import as_xyz, chest_hu, write_nifti
+from tests.tiny_model import write_tiny_model
 
 MARK_HU = 1200
 
@@ -37,3 +46,13 @@ def index_folder(ctsearch: Command, model: Path, folder: Path, *options: str) ->
     """Index a folder of anonymous scans with a tiny encoder."""
     done = ctsearch("index", folder, "--encoder", model, "--json", *options)
     assert done.code == 0, done.err
+
+
+@contextmanager
+def viewed_engine(server: EmbeddedServer, name: str, folder: Path) -> Iterator[Engine]:
+    """An engine on an archive of a folder of anonymous scans, for all tests of a module."""
+    with copied_engine(server, TEMPLATE, name) as engine:
+        model = write_tiny_model(folder.parent / "tiny").directory
+        done = index_archive(IndexRequest(source=str(folder), encoder=str(model), anonymous=True), Silent())
+        assert not done.failed, done.failed
+        yield engine

@@ -14,7 +14,7 @@ from isal import igzip
 from rich.console import Console
 
 from retrieval.hounsfield_reading import read_hounsfield
-from retrieval.hu_nifti import Grid, block_of, coarse_slice, map_voxels, write_nifti
+from retrieval.hu_nifti import Grid, coarse_slice, map_voxels, write_nifti
 from retrieval.slice_pictures import PLANES, draw_slice
 from retrieval.windows import LUNG
 from tests.synthetic_ct import chest_hu
@@ -79,9 +79,9 @@ def _draw(kept: Path, grid: Grid, plane, index: int) -> bytes:
 
 
 def _shrink(kept: Path, grid: Grid, edge: int) -> None:
-    voxels_SPL, block = map_voxels(kept, grid.shape), block_of(grid.shape, edge)
+    voxels_SPL, coarser = map_voxels(kept, grid.shape), grid.coarser(edge)
     with igzip.open(kept.with_suffix(".gz"), "wb", compresslevel=1) as stream:
-        write_nifti(stream, grid.coarser(edge), lambda index: coarse_slice(voxels_SPL, block, index))
+        write_nifti(stream, coarser, lambda index: coarse_slice(voxels_SPL, coarser.shape, index))
 
 
 if __name__ == "__main__":

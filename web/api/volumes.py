@@ -135,7 +135,7 @@ async def preview(
         int, Query(ge=16, le=LARGEST_EDGE, description="Voxels of the longest axis.")
     ] = PREVIEW_EDGE,
 ) -> Response:
-    """Means of blocks of voxels, so that no axis is longer than `edge`; gzipped."""
+    """Means of voxels, so that no axis is longer than `edge`, in the same space; gzipped."""
     source = await viewed_source(request, caller, dataset, volume)
     etag = _etag(source, "preview", edge)
     if _is_known(request, etag):

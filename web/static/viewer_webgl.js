@@ -4,6 +4,7 @@ import { AXES, PLANES } from "./viewer_grid.js";
 import { refusal } from "./page.js";
 
 const SLICE_TYPE = { axial: 0, coronal: 1, sagittal: 2 };
+const SLACK_PX = 0.01;
 const TO_WORLD = { left: -1, back: -1, up: 1 }; // NIfTI counts to the right, front and up
 
 export function webglRenderer() {
@@ -18,7 +19,7 @@ export function webglRenderer() {
 export class WebglFace {
   constructor(stage) {
     this.canvas = document.createElement("canvas");
-    this.canvas.className = "volume";
+    this.canvas.className = "voxels";
     stage.prepend(this.canvas);
     this.busy = Promise.resolve();
   }
@@ -40,6 +41,8 @@ export class WebglFace {
       logLevel: "error",
       isAntiAlias: false,
     });
+    // Tiles have the volume's shape, in whole pixels: fitted once more, they would end between pixels.
+    this.niivue.calculateWidthHeight = (_plane, _shape, width, height) => [width, height];
     await this.niivue.attachToCanvas(this.canvas, false);
   }
 
@@ -64,6 +67,8 @@ export class WebglFace {
     const [wide, high] = [Math.round(width * ratio), Math.round(height * ratio)];
     if (this.canvas.width !== wide) this.canvas.width = wide;
     if (this.canvas.height !== high) this.canvas.height = high;
+    this.canvas.style.width = `${wide / ratio}px`;
+    this.canvas.style.height = `${high / ratio}px`;
   }
 
   calibrate(window) {
@@ -84,7 +89,7 @@ export class WebglFace {
     nv.scene.crosshairPos = nv.mm2frac(world(mm));
     if (mpr) {
       nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
-      nv.customLayout = tiles.map((tile) => this.tight(tile, width, height));
+      nv.customLayout = tiles.map((tile) => this.tight(tile));
     } else {
       const [tile] = tiles;
       const zoom = tile.scale / this.grid.fit(tile.plane, width, height);
@@ -97,14 +102,21 @@ export class WebglFace {
     nv.drawScene();
   }
 
-  /** The part of a tile that the volume fills at the tile's scale: NiiVue fits what it draws into that. */
-  tight(tile, width, height) {
+  /** The part of a tile that the volume fills at the tile's scale, in whole pixels of the screen. */
+  tight(tile) {
     const { right, down } = PLANES[tile.plane];
-    const w = Math.min(tile.width, this.grid.extent(right) * tile.scale);
-    const h = Math.min(tile.height, this.grid.extent(down) * tile.scale);
-    const left = tile.left + (tile.width - w) / 2;
-    const top = tile.top + (tile.height - h) / 2;
-    return { sliceType: SLICE_TYPE[tile.plane], position: [left / width, top / height, w / width, h / height] };
+    const { width: wide, height: high } = this.canvas;
+    const w = this.pixels(Math.min(tile.width, this.grid.extent(right) * tile.scale));
+    const h = this.pixels(Math.min(tile.height, this.grid.extent(down) * tile.scale));
+    const left = Math.min(wide - w, Math.round(this.pixels(2 * tile.left + tile.width) / 2 - w / 2));
+    const top = Math.min(high - h, Math.round(this.pixels(2 * tile.top + tile.height) / 2 - h / 2));
+    const [x, y] = [left + SLACK_PX, top - 2 * SLACK_PX]; // NiiVue's shares of the canvas become pixels by cutting off
+    const position = [x / wide, y / high, (w + SLACK_PX / 2) / wide, (h + SLACK_PX) / high];
+    return { sliceType: SLICE_TYPE[tile.plane], position };
+  }
+
+  pixels(css) {
+    return Math.round(css * (globalThis.devicePixelRatio || 1));
   }
 
   /** The size of what is drawn, mm, along the finest axis. */
