@@ -14,7 +14,6 @@ from encoders.errors import StorageError
 from retrieval.database_address import home_path
 from retrieval.kept_views import forget_views
 from retrieval.sources import SERIES_MARK, volume_sources
-from retrieval.voxel_sources import content_of
 
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
@@ -69,6 +68,8 @@ def forget_uploads(connection: Connection, found: UploadedVolumes) -> None:
     Raises:
         StorageError: a file cannot be deleted.
     """
+    from retrieval.voxel_sources import content_of  # readers of files, which no search should wait for
+
     paths = [*found.files, *(path for folder, uid in found.series for path in _of_series(folder, uid))]
     try:
         for path in paths:
