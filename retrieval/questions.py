@@ -210,9 +210,9 @@ def report_in(text: str, name: str) -> Report:
     headings = list(_HEADING.finditer(text))
     ends = [*(heading.start() for heading in headings[1:]), len(text)]
     for heading, end in zip(headings, ends, strict=False):
-        name = _SECTION_OF[heading[1].lower()]
+        section = _SECTION_OF[heading[1].lower()]
         body = text[heading.end() : end].strip()
-        sections[name] = f"{sections.get(name, '')}\n{body}".strip()
+        sections[section] = f"{sections.get(section, '')}\n{body}".strip()
     if "findings" not in sections:
         sections["findings"] = (text[: headings[0].start()] if headings else text).strip()
     report = Report(
