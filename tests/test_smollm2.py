@@ -53,12 +53,12 @@ def test_it_answers_a_question_learns_with_an_adapter_and_tells_volumes_apart(ch
     for tokens, answer in zip(volumes, ("A nodule.", "Normal."), strict=True):
         asked = tuned.format.trained_question("<image>\nReport.<short_answer>")
         items.append(ChatItem(tuned.format.tokenise([Turn(asked, answer)]), (tokens,)))
-    run = with_conversations(phantom_instruct(), 8, steps=4)
+    run = with_conversations(phantom_instruct(), 8, steps=8)
     objective = ChatObjective(tuned, run, Place())
     optimizers = Optimizers(objective.parameter_groups())
     batch = ChatCollation(8)(items)
     losses = [
-        train_step(objective, optimizers, Share(step, batch, ()), run, Place())["loss"] for step in range(4)
+        train_step(objective, optimizers, Share(step, batch, ()), run, Place())["loss"] for step in range(8)
     ]
     assert losses[-1] < 0.9 * losses[0]
     answers = ["".join(tuned.stream([Turn(asked)], [tokens], limit=8)) for tokens in volumes]
