@@ -45,18 +45,18 @@ def from_upload(
         NotEncodedError: it has no latent in the collection.
     """
     upload = connection.execute(
-        select(Upload.actor, Upload.name, Upload.sha256).where(Upload.id == storable(upload_id))
+        select(Upload.actor, Upload.name).where(Upload.id == storable(upload_id))
     ).one_or_none()
     if upload is None or (actor is not None and upload.actor != actor):
         raise UnknownNameError(f"there is no upload {upload_id!r} of yours: upload the scan again")
     encoded = connection.execute(
-        select(UploadLatent.latent, UploadLatent.warnings).where(
+        select(UploadLatent.latent, UploadLatent.content, UploadLatent.warnings).where(
             UploadLatent.upload_id == upload_id, UploadLatent.collection_id == collection.id
         )
     ).one_or_none()
     if encoded is None:
         raise _not_encoded(connection, collection, upload_id)
-    origins = tuple(cases_of_content(connection, upload.sha256))
+    origins = tuple(cases_of_content(connection, encoded.content))
     known = present_labels(connection, [case.study_id for case in origins], source)
     labels = next((known.get(case.study_id, ()) for case in origins), ())
     question = Question(

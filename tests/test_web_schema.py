@@ -63,6 +63,8 @@ def test_no_request_that_the_description_allows_or_forbids_breaks_the_server(
             ],
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONIOENCODING": "utf-8"},
             cwd=tmp_path,
             check=False,
         )

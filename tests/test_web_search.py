@@ -9,10 +9,14 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from retrieval.desk_schema import Job, Upload, UploadLatent
+from retrieval.records import FileRow
+from retrieval.store import Store
 from tests.command import Command
 from tests.small_archive import unit
 from tests.web_app import client_of, served
 from tests.web_archive import ODD, fill_archive
+
+CONTENT = hashlib.sha256(b"the scan in the upload").digest()
 
 
 @pytest.fixture
@@ -159,6 +163,15 @@ def test_an_upload_asks_by_its_stored_latent_once_it_has_one(client, archive, co
     assert answer["warnings"] == ["it is short"]
     assert answer["hits"][0]["study"] == "a_1"
     assert answer["hits"][0]["score"] == pytest.approx(1.0)
+    row = connection.execute(
+        "SELECT id, name FROM volume WHERE (dataset, name) = ('ct-rate', 'a_1_1')"
+    ).fetchone()
+    same = FileRow(volume_id=row[0], uri=None, size=1, mtime_ns=0, sha256=CONTENT, rescale_source="none")
+    Store(archive).save_files([same])
+    again = client.post("/api/v1/search", json={"upload": "u1"}).json()
+    assert again["query"]["stored_as"] == [row[1]]
+    found = [(hit["dataset"], hit["study"]) for hit in again["hits"]]
+    assert ("ct-rate", "a_1") not in found  # the study that it is
 
 
 def upload(engine: Engine, name: str, *, actor: str) -> None:
@@ -179,6 +192,10 @@ def encode(engine: Engine, name: str, latent: list[float]) -> None:
     with engine.begin() as connection:
         connection.execute(
             insert(UploadLatent).values(
-                upload_id=name, collection_id=1, latent=np.asarray(unit(latent)), warnings=["it is short"]
+                upload_id=name,
+                collection_id=1,
+                latent=np.asarray(unit(latent)),
+                content=CONTENT,
+                warnings=["it is short"],
             )
         )
