@@ -76,7 +76,7 @@ def from_upload(
 
 
 def _not_encoded(connection: Connection, collection: CollectionInfo, upload_id: str) -> NotEncodedError:
-    jobs = select(Job.id, Job.state).where(Job.asked["upload"].astext == upload_id, Job.kind == "encode")
+    jobs = select(Job.id, Job.state).where(Job.upload_id == upload_id, Job.kind == "encode")
     job = connection.execute(jobs.order_by(Job.id.desc()).limit(1)).one_or_none()
     if job is None:
         return NotEncodedError(
