@@ -14,8 +14,8 @@ from retrieval.cases import VolumeFile
 from retrieval.kept_uploads import FILES
 from retrieval.kept_views import forget_views
 from retrieval.postgres_errors import database_errors
+from retrieval.reading import shown_content
 from retrieval.records import storable
-from retrieval.voxel_sources import content_of
 from web.access.caller import Caller
 from web.jobs.file_kinds import kind_of
 from web.jobs.receiving import Received, ReceivedFile
@@ -149,7 +149,7 @@ def remove_upload(engine: Engine, upload_id: str) -> None:
         gone = connection.execute(
             text("DELETE FROM upload WHERE id = :id RETURNING sha256"), {"id": upload_id}
         ).scalars()
-        contents = [content_of(bytes(sha256)) for sha256 in gone]
+        contents = [shown_content(bytes(sha256)) for sha256 in gone]
     forget_views(contents)
 
 
