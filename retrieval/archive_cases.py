@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import Engine
 
@@ -13,7 +13,7 @@ from retrieval.facets import Facets, count_facets
 from retrieval.filters import Filters, LabelSource
 from retrieval.hospital_names import stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
-from retrieval.kept_uploads import UploadedVolumes, forget_uploads, uploaded_volumes
+from retrieval.kept_uploads import forget_uploads, uploaded_volumes
 from retrieval.kept_views import forget_views
 from retrieval.neighbours import Unit
 from retrieval.postgres_errors import database_errors
@@ -78,10 +78,7 @@ class ArchiveCases:
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        with one_state(self._engine) as connection:
-            stored = stored_name(connection, name, "patient", self._key)
-            uploaded = uploaded_volumes(connection, "patient", stored, self._key)
-        return self._removed(lambda: self._store.remove_patient(stored, actor=self._actor), uploaded)
+        return self._remove("patient", name, self._store.remove_patient)
 
     def remove_study(self, name: str) -> Removed:
         """Remove everything of a study, by the archive's name or the hospital's.
@@ -89,10 +86,7 @@ class ArchiveCases:
         Raises:
             SearchError: there is none, or more than one dataset has one.
         """
-        with one_state(self._engine) as connection:
-            stored = stored_name(connection, name, "study", self._key)
-            uploaded = uploaded_volumes(connection, "study", stored, self._key)
-        return self._removed(lambda: self._store.remove_study(stored, actor=self._actor), uploaded)
+        return self._remove("study", name, self._store.remove_study)
 
     def drop_collection(self, name: str) -> None:
         """Delete a collection with its latents and its snapshot; cases stay.
@@ -114,14 +108,19 @@ class ArchiveCases:
         with one_state(self._engine) as connection:
             return asked_collection(connection, name)
 
-    def _removed(self, remove: Callable[[], Removed], uploaded: UploadedVolumes) -> Removed:
+    def _remove(
+        self, kind: Literal["patient", "study"], name: str, remove: Callable[..., Removed]
+    ) -> Removed:
         """Remove cases, what is kept of them, their uploads, and the snapshots that hold their latents.
 
         The next search builds a snapshot anew.
         """
+        with one_state(self._engine) as connection:
+            stored = stored_name(connection, name, kind, self._key)
+            uploaded = uploaded_volumes(connection, kind, stored, self._key)
         infos = self._store.collections()
         with self._snapshots.none_built(infos) as delete:
-            removed = remove()
+            removed = remove(stored, actor=self._actor)
             for info in infos:
                 if info.name in removed.collections:
                     delete(info)

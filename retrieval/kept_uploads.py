@@ -68,7 +68,7 @@ def forget_uploads(connection: Connection, found: UploadedVolumes) -> None:
     Raises:
         StorageError: a file cannot be deleted.
     """
-    from retrieval.voxel_sources import content_of  # readers of files, which no search should wait for
+    from retrieval.reading import shown_content  # readers of files, which no search should wait for
 
     paths = [*found.files, *(path for folder, uid in found.series for path in _of_series(folder, uid))]
     try:
@@ -87,7 +87,7 @@ def forget_uploads(connection: Connection, found: UploadedVolumes) -> None:
     deleted = connection.execute(
         text("DELETE FROM upload WHERE id = ANY(:ids) RETURNING sha256"), {"ids": gone}
     )
-    forget_views(content_of(bytes(sha256)) for sha256 in deleted.scalars().all())
+    forget_views(shown_content(bytes(sha256)) for sha256 in deleted.scalars().all())
 
 
 def _of_series(folder: Path, uid: str) -> Iterable[Path]:

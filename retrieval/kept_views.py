@@ -112,7 +112,7 @@ class KeptViews:
 
 
 def forget_views(contents: Iterable[bytes]) -> None:
-    """Delete what is kept of volumes, by contents as `retrieval.voxel_sources.content_of` gives them.
+    """Delete what is kept of volumes, by contents as `retrieval.reading.shown_content` gives them.
 
     Raises:
         StorageError: it cannot be deleted.

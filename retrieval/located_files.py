@@ -4,7 +4,7 @@ from pathlib import Path
 
 from encoders.errors import VolumeError
 from retrieval.cases import VolumeFile
-from retrieval.sources import SERIES_MARK
+from retrieval.sources import series_files
 
 _PHANTOM = "phantom:"
 
@@ -24,18 +24,11 @@ def located_file(uri: str, name: str, *, advice: str) -> VolumeFile:
 
     if uri.startswith(_PHANTOM):
         return VolumeFile(kind="phantom", uri=uri)
-    folder, mark, series_uid = uri.rpartition(SERIES_MARK)
-    if mark and Path(folder).is_dir():
-        return _series(Path(folder), series_uid, name, advice)
+    series = series_files(uri)
+    if series:
+        return VolumeFile(kind="dicom", uri=uri, paths=series)
+    if series is not None:
+        raise VolumeError(f"the series of {name} is no longer where it was indexed: {advice}")
     if not Path(uri).exists():
         raise VolumeError(f"the file of {name} is no longer where it was indexed: {advice}")
     return volume_file(Path(uri))
-
-
-def _series(folder: Path, series_uid: str, name: str, advice: str) -> VolumeFile:
-    from encoders.dicom import find_series
-
-    for series in find_series(folder).series:
-        if series.series_uid == series_uid:
-            return VolumeFile(kind="dicom", uri=f"{folder}{SERIES_MARK}{series_uid}", paths=series.paths)
-    raise VolumeError(f"the series of {name} is no longer where it was indexed: {advice}")

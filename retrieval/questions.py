@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy.engine import Connection
@@ -96,19 +96,33 @@ def from_volume(
     from retrieval.reading import file_sha256
 
     latent, warnings = encode_volume(encoder, path)
-    origins = tuple(cases_of_content(connection, file_sha256(volume_file(path))))
+    asked = {"kind": "volume", "volume": str(path)}
+    return from_latent(connection, latent, file_sha256(volume_file(path)), source, asked), warnings
+
+
+def from_latent(
+    connection: Connection, latent: Latent, content: bytes, source: LabelSource | None, asked: dict[str, Any]
+) -> Question:
+    """Ask with the latent of a volume, which is every stored case of the same bytes.
+
+    Args:
+        connection: to the archive.
+        latent: of the volume.
+        content: digest of its bytes, file by file.
+        source: whose labels count; None: the first that speaks.
+        asked: how the question came.
+    """
+    origins = tuple(cases_of_content(connection, content))
     known = present_labels(connection, [case.study_id for case in origins], source)
     labels = next((known.get(case.study_id, ()) for case in origins), ())
-    asked = {"kind": "volume", "volume": str(path), "stored_as": [case.volume for case in origins]}
-    question = Question(
-        asked=asked,
+    return Question(
+        asked={**asked, "stored_as": [case.volume for case in origins]},
         kind="volume",
         latent=latent,
         origins=origins,
         labels=labels,
         words=", ".join(labels),
     )
-    return question, warnings
 
 
 def encode_volume(encoder: "Encoder", path: Path) -> tuple[Latent, tuple[str, ...]]:

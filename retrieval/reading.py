@@ -11,6 +11,7 @@ from retrieval.cases import RescaleRule, VolumeFile
 from retrieval.datasets.phantom import GENERATOR_VERSION, draw_volume
 
 _BLOCK = 1 << 20
+_WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ def volume_content(sha256: bytes, file: VolumeFile, rule: RescaleRule) -> bytes:
     """Return the digest of what is encoded: the bytes, and how they are turned into Hounsfield units."""
     how = repr((rule, file.table_rescale, file.table_spacing_mm))
     return hashlib.sha256(sha256 + how.encode()).digest()
+
+
+def shown_content(sha256: bytes) -> bytes:
+    """Return what is kept of a volume that is only shown, from the digest of its bytes: no table is read."""
+    return volume_content(sha256, _WITHOUT_TABLE, "auto")
 
 
 def read_volume(file: VolumeFile, rule: RescaleRule, grid: VolumeGrid) -> PreparedVolume:

@@ -9,7 +9,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Connection
 
 from encoders.errors import SearchError
-from retrieval.cases import VolumeFile
 from retrieval.records import Removed, storable
 from retrieval.store_collections import nearest
 
@@ -78,7 +77,7 @@ def _named(connection: Connection, table: str, name: str) -> tuple[int, str]:
 def _remove(
     connection: Connection, study_ids: list[int], patient_id: int, actor: str, subject: str
 ) -> Removed:
-    from retrieval.reading import volume_content  # readers of files, which no search should wait for
+    from retrieval.reading import shown_content  # readers of files, which no search should wait for
 
     studies = {"studies": study_ids}
     by_collection = {
@@ -88,7 +87,7 @@ def _remove(
     contents = connection.execute(text(_CONTENTS), studies).scalars()
     encoded = tuple(bytes(content) for content in contents)
     files = connection.execute(text(_FILES), studies).scalars()
-    shown = tuple(volume_content(bytes(sha256), _WITHOUT_TABLE, "auto") for sha256 in files)
+    shown = tuple(shown_content(bytes(sha256)) for sha256 in files)
     connection.execute(text(_FORGET_ASKED), studies)
     volumes = _delete(connection, "volume", "study_id = ANY(:studies)", studies)
     reports = _delete(connection, "report", "study_id = ANY(:studies)", studies)
@@ -154,7 +153,6 @@ SELECT DISTINCT content FROM embedding WHERE study_id = ANY(:studies) AND volume
 _FILES = """
 SELECT DISTINCT sha256 FROM source_file JOIN volume ON volume.id = volume_id WHERE study_id = ANY(:studies)
 """
-_WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")  # as `ask` reads what it shows
 
 # Marks of hits go with their study; these are marks under the question that the study was.
 _FORGET_ASKED = """

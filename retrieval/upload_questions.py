@@ -8,8 +8,7 @@ from encoders.errors import SearchError, UnknownNameError
 from retrieval.answers import Question
 from retrieval.desk_schema import Job, Upload, UploadLatent
 from retrieval.filters import LabelSource
-from retrieval.hits import present_labels
-from retrieval.named_cases import cases_of_content
+from retrieval.questions import from_latent
 from retrieval.records import CollectionInfo, storable
 
 
@@ -56,27 +55,14 @@ def from_upload(
     ).one_or_none()
     if encoded is None:
         raise _not_encoded(connection, collection, upload_id)
-    origins = tuple(cases_of_content(connection, encoded.content))
-    known = present_labels(connection, [case.study_id for case in origins], source)
-    labels = next((known.get(case.study_id, ()) for case in origins), ())
-    question = Question(
-        asked={
-            "kind": "upload",
-            "upload": upload_id,
-            "name": upload.name,
-            "stored_as": [case.volume for case in origins],
-        },
-        kind="volume",
-        latent=np.asarray(encoded.latent, np.float32),
-        origins=origins,
-        labels=labels,
-        words=", ".join(labels),
-    )
+    asked = {"kind": "upload", "upload": upload_id, "name": upload.name}
+    latent = np.asarray(encoded.latent, np.float32)
+    question = from_latent(connection, latent, encoded.content, source, asked)
     return question, tuple(encoded.warnings)
 
 
 def _not_encoded(connection: Connection, collection: CollectionInfo, upload_id: str) -> NotEncodedError:
-    jobs = select(Job.id, Job.state).where(Job.asked["upload"].astext == upload_id, Job.kind == "encode")
+    jobs = select(Job.id, Job.state).where(Job.upload_id == upload_id, Job.kind == "encode")
     job = connection.execute(jobs.order_by(Job.id.desc()).limit(1)).one_or_none()
     if job is None:
         return NotEncodedError(

@@ -10,7 +10,7 @@ from encoders.errors import SearchError, UnknownNameError, VolumeError
 from retrieval.cases import RescaleRule, VolumeFile
 from retrieval.desk_schema import Upload
 from retrieval.located_files import located_file
-from retrieval.reading import file_sha256, stat_file, volume_content
+from retrieval.reading import file_sha256, shown_content, stat_file
 from retrieval.records import storable
 from retrieval.schema import SourceFile, Study, Volume
 from retrieval.sources import volume_sources
@@ -18,7 +18,6 @@ from retrieval.sources import volume_sources
 if TYPE_CHECKING:
     from retrieval.deidentify import PseudonymKey
 
-_WITHOUT_TABLE = VolumeFile(kind="nifti", uri="")
 UPLOAD = "upload"
 """The dataset that uploads are addressed by."""
 
@@ -33,8 +32,8 @@ class OutOfReachError(SearchError):
 class VoxelSource:
     """Where the voxels of a volume are, and what identifies them.
 
-    `content` is a digest of the bytes, as `content_of` gives it: what is kept of a volume is kept under it,
-    and goes with the patient by it.
+    `content` is a digest of the bytes, as `shown_content` gives it: what is kept of a volume is kept under
+    it, and goes with the patient by it.
     """
 
     dataset: str
@@ -90,7 +89,7 @@ def voxel_source(
         dataset=dataset,
         volume=volume,
         study=row.study,
-        content=content_of(bytes(row.sha256)),
+        content=shown_content(bytes(row.sha256)),
         rule="none" if row.rescale_source == "none" and not source.uri.startswith("phantom:") else "auto",
         uri=source.uri,
         is_sealed=source.is_sealed,
@@ -112,7 +111,7 @@ def upload_source(upload_id: str, sha256: bytes, file: VolumeFile) -> VoxelSourc
         dataset=UPLOAD,
         volume=upload_id,
         study=upload_id,
-        content=content_of(sha256),
+        content=shown_content(sha256),
         rule="auto",
         sha256=sha256,
         file=file,
@@ -125,11 +124,6 @@ def is_still_there(connection: Connection, source: VoxelSource) -> bool:
     if source.dataset == UPLOAD:
         wanted = select(Upload.id).where(Upload.id == source.volume)  # type: ignore[assignment]
     return connection.execute(wanted).first() is not None
-
-
-def content_of(sha256: bytes) -> bytes:
-    """Return what views of a volume are kept under, from the digest of its bytes."""
-    return volume_content(sha256, _WITHOUT_TABLE, "auto")
 
 
 def unchanged_file(source: VoxelSource) -> VolumeFile:

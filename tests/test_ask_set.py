@@ -14,8 +14,9 @@ from chat.projector import Projector, ProjectorConfig
 from chat.question_set import read_questions
 from chat.shown_volumes import volumes_of
 from encoders.encoder import load_encoder
-from encoders.errors import ConfigError
+from encoders.errors import ConfigError, VolumeError
 from retrieval.datasets.phantom import phantom_cohort
+from retrieval.located_files import located_file
 from retrieval.named_cases import find_case
 from retrieval.schema import SourceFile, Volume
 from retrieval.sources import SERIES_MARK
@@ -134,6 +135,12 @@ def test_a_series_is_shown_whatever_else_lies_in_its_folder(engine: Engine, tmp_
         connection.execute(insert(SourceFile).values(volume_id=place, **source))
         (shown,) = volumes_of(connection, [find_case(connection, "a_1")], None)
     assert [path.name for path in shown.paths] == [f"1.6-{number:03d}.dcm" for number in range(SLICES)]
+
+
+def test_a_series_that_is_gone_from_its_folder_is_said_to_be(tmp_path: Path) -> None:
+    make_series(tmp_path, SeriesInstanceUID="1.5")
+    with pytest.raises(VolumeError, match="the series of a_1 is no longer where it was indexed: look"):
+        located_file(f"{tmp_path}{SERIES_MARK}1.6", "a_1", advice="look elsewhere")
 
 
 def test_answers_that_were_kept_are_not_asked_again_and_a_cut_line_is(tmp_path: Path) -> None:

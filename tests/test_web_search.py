@@ -183,7 +183,7 @@ def upload(engine: Engine, name: str, *, actor: str) -> None:
         )
         connection.execute(
             insert(Job).values(
-                kind="encode", state="queued", actor=actor, asked={"upload": name}, progress={}
+                kind="encode", state="queued", actor=actor, upload_id=name, asked={}, progress={}
             )
         )
 

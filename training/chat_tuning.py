@@ -115,7 +115,7 @@ class ChatObjective:
         if run.stage == "align":
             chat.llm.requires_grad_(False)
         chat.projector.requires_grad_(True)
-        if place.device.type == "cpu":  # where the way back of fused attention takes longest of all
+        if place.device.type == "cpu":  # from one profile on a busy machine; no careful comparison was made
             chat.llm.set_attn_implementation("eager")  # type: ignore[operator]
         if place.dtype != torch.float32:  # autocast casts; peft would cast what it reads to float32 and back
             parts: list[Any] = list(chat.llm.modules())
