@@ -18,9 +18,11 @@ from retrieval.records import CollectionInfo
 from retrieval.store import Store
 from tests.browser import browser, page
 from tests.forked_workers import workers
+from tests.phantom_desk import phantoms
 from tests.stored import make_collection
+from tests.web_archive import archive, client
 
-__all__ = ["browser", "page", "workers"]  # fixtures
+__all__ = ["archive", "browser", "client", "page", "phantoms", "workers"]  # fixtures
 
 TEMPLATE = "template_archive"
 

@@ -1,7 +1,6 @@
 """The case page without a browser: every sentence has an address, every word of others is escaped."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
@@ -9,19 +8,12 @@ from sqlalchemy import Engine, text
 
 from retrieval.archive_key import make_key
 from retrieval.cases import Acquisition, Case, Report, Volume
-from retrieval.postgres_server import EmbeddedServer
 from retrieval.store import Store
-from tests.phantom_desk import COLLECTION, phantom_engine
+from tests.phantom_desk import COLLECTION
 from tests.web_app import client_of
 from web.templating import address_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def phantoms(server: EmbeddedServer) -> Iterator[Engine]:
-    with phantom_engine(server, "case_page") as engine:
-        yield engine
 
 
 @pytest.fixture

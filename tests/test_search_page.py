@@ -1,24 +1,15 @@
 """The search page without a browser: what it shows, that every word of others is escaped."""
 
-from collections.abc import Iterator
-
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from retrieval.cases import Case, Report
-from retrieval.postgres_server import EmbeddedServer
 from retrieval.store import Store
-from tests.phantom_desk import COLLECTION, phantom_engine
+from tests.phantom_desk import COLLECTION
 from tests.web_app import client_of
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-
-
-@pytest.fixture(scope="module")
-def phantoms(server: EmbeddedServer) -> Iterator[Engine]:
-    with phantom_engine(server, "search_page") as engine:
-        yield engine
 
 
 @pytest.fixture

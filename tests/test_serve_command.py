@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.command import Command, finish, start, until
+from tests.command import Command, Finished, finish, start, until
 from tests.web_accounts import PASSWORD, with_account
 from web.serving import is_loopback
 from web.worker_process import WorkerProcess
@@ -90,14 +90,19 @@ def test_a_worker_ends_with_a_server_that_is_killed(engine: Engine) -> None:
         until(lambda: not _is_running(worker))
 
 
+def _is_refused(finished: Finished, said: str) -> None:
+    """In one sentence."""
+    assert finished.code == 2
+    assert finished.err.count("\n") == 1
+    assert said in finished.err
+
+
 def test_a_taken_port_is_one_sentence(engine: Engine) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         finished = finish(start("serve", "--no-worker", "--port", other.getsockname()[1]))
-    assert finished.code == 2
-    assert finished.err.count("\n") == 1
-    assert "is taken" in finished.err
+    _is_refused(finished, "is taken")
 
 
 @pytest.mark.parametrize(
@@ -118,9 +123,7 @@ def test_who_drafts_answers_is_settled_before_the_server_starts(
     monkeypatch.setenv("CTSEARCH_OPENAI_URL", "http://chat.example:8000/v1")
     monkeypatch.setenv("CTSEARCH_OPENAI_MODEL", "m")
     finished = Command(capsys, monkeypatch)("serve", "--no-worker", "--port", 0, *arguments)
-    assert finished.code == 2
-    assert finished.err.count("\n") == 1
-    assert said in finished.err
+    _is_refused(finished, said)
 
 
 @pytest.mark.parametrize(
@@ -143,9 +146,7 @@ def test_who_others_may_reach_does_not_start_without_accounts(
 ) -> None:
     with_account(engine, "anna", "reader")
     finished = Command(capsys, monkeypatch)("serve", "--no-worker", "--port", 0, *arguments)
-    assert finished.code == 2
-    assert finished.err.count("\n") == 1
-    assert said in finished.err
+    _is_refused(finished, said)
 
 
 def test_a_missing_library_names_the_install_command(

@@ -3,26 +3,13 @@
 import json
 
 import pytest
-from sqlalchemy import Engine
 
 from encoders.errors import ConfigError
 from tests.command import Command
-from tests.web_app import client_of
-from tests.web_archive import ODD, fill_archive
+from tests.web_archive import ODD
 from web.access.caller import Caller
 from web.answering import chosen_backend
 from web.settings import WebSettings
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine):
-    return client_of(archive)
 
 
 def events_of(answer) -> list[tuple[str, dict]]:

@@ -1,24 +1,12 @@
 """Cases, filters' counts, collections and health through the API."""
 
-import pytest
 from sqlalchemy import Engine
 
 from retrieval.filters import AgeRange, Filters
 from retrieval.service import CaseSearch
 from tests.command import Command
 from tests.web_app import client_of
-from tests.web_archive import ODD, fill_archive
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine):
-    return client_of(archive)
+from tests.web_archive import ODD
 
 
 def test_a_case_is_read_with_all_that_is_known_of_it(client) -> None:

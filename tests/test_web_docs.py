@@ -5,20 +5,13 @@ import re
 import pytest
 from playwright.sync_api import Page
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import Engine
 
 from tests.web_app import client_of, served
-from tests.web_archive import ODD, fill_archive
+from tests.web_archive import ODD
 
 MINE = re.compile(
     r"/api/v1/(search|facets|cases|labels|scores|ask|feedback|export|collections|health|metrics)"
 )
-
-
-@pytest.fixture
-def client(engine: Engine):
-    fill_archive(engine)
-    return client_of(engine)
 
 
 @pytest.fixture

@@ -13,21 +13,10 @@ from retrieval.schema import SourceFile, Volume
 from tests.small_archive import fill, study
 from tests.synthetic_ct import as_xyz, chest_hu, write_nifti
 from tests.web_app import client_of
-from tests.web_archive import ODD, fill_archive
+from tests.web_archive import ODD
 from web.formula_safe import write_csv
 
 TEXT_ALONE = {"text": "effusion", "leg": "text"}
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine):
-    return client_of(archive)
 
 
 def rows_of(answer) -> list[dict[str, str]]:

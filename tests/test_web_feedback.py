@@ -9,21 +9,9 @@ from sqlalchemy import Engine
 
 from retrieval.relevance import document, query_key, topic_of
 from retrieval.service import CaseSearch
-from tests.web_app import client_of
-from tests.web_archive import ODD, fill_archive
+from tests.web_archive import ODD
 
 QUESTION = {"text": "pleural effusion"}
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine):
-    return client_of(archive)
 
 
 def mark(client, study: str, relevant: bool | None, query=QUESTION, dataset: str = "ct-rate"):

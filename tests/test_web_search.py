@@ -14,20 +14,9 @@ from retrieval.store import Store
 from tests.command import Command
 from tests.small_archive import unit
 from tests.web_app import client_of, served
-from tests.web_archive import ODD, fill_archive
+from tests.web_archive import ODD
 
 CONTENT = hashlib.sha256(b"the scan in the upload").digest()
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine):
-    return client_of(archive)
 
 
 @pytest.fixture
