@@ -18,11 +18,9 @@ from retrieval.records import CollectionInfo
 from retrieval.store import Store
 from tests.browser import browser, page
 from tests.forked_workers import workers
-from tests.phantom_desk import phantoms
 from tests.stored import make_collection
-from tests.web_archive import archive, client
 
-__all__ = ["archive", "browser", "client", "page", "phantoms", "workers"]  # fixtures
+__all__ = ["browser", "page", "workers"]  # fixtures
 
 TEMPLATE = "template_archive"
 
@@ -107,3 +105,29 @@ def store(engine: Engine) -> Store:
 def collection(store: Store) -> CollectionInfo:
     """A collection without latents."""
     return make_collection(store, "chest")
+
+
+@pytest.fixture
+def archive(engine: Engine) -> Engine:
+    """The small archive of what the web shows, in a database of the test's own."""
+    from tests.web_archive import fill_archive  # here: most tests need no web
+
+    fill_archive(engine)
+    return engine
+
+
+@pytest.fixture
+def client(archive: Engine):
+    """A client of the application over the small archive."""
+    from tests.web_app import client_of
+
+    return client_of(archive)
+
+
+@pytest.fixture(scope="module")
+def phantoms(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """A module's own copy of the indexed phantoms."""
+    from tests.phantom_desk import phantom_engine
+
+    with phantom_engine(server, request.module.__name__.rpartition(".")[2]) as engine:
+        yield engine

@@ -54,13 +54,6 @@ def copied_engine(server: EmbeddedServer, template: str, name: str) -> Iterator[
                 )
 
 
-@pytest.fixture(scope="module")
-def phantoms(server: EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    """A module's own copy of the indexed phantoms."""
-    with phantom_engine(server, request.module.__name__.rpartition(".")[2]) as engine:
-        yield engine
-
-
 def _index_once(server: EmbeddedServer, patch: pytest.MonkeyPatch) -> None:
     with server.connect(autocommit=True) as connection:
         there = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [INDEXED]).fetchone()

@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
-from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
 from encoders.encoder import load_encoder
@@ -12,7 +10,6 @@ from encoders.volumes import preprocessing_digest
 from retrieval.cases import Acquisition
 from retrieval.records import CollectionInfo
 from tests.small_archive import fill, study
-from tests.web_app import client_of
 
 ODD = 'späť/ 二+1%2F "<script>" \u202eback'
 """A study's name with all that an address or a page may trip over."""
@@ -65,16 +62,3 @@ def fill_archive(engine: Engine, model: Path | None = None) -> CollectionInfo:
         preprocessing_digest=f"{preprocessing_digest(encoder.grid)}/deidentified-1",
         dim=encoder.latent_dim,
     )
-
-
-@pytest.fixture
-def archive(engine: Engine) -> Engine:
-    """The small archive in a database of the test's own."""
-    fill_archive(engine)
-    return engine
-
-
-@pytest.fixture
-def client(archive: Engine) -> TestClient:
-    """A client of the application over the small archive."""
-    return client_of(archive)
