@@ -26,7 +26,6 @@ from web.jobs.zip_check import checked_zip
 from web.problems import ConflictError, NotFoundError
 from web.settings import WebSettings
 
-DATASET = "upload"  # in addresses: upload/ID
 _SHOWN = 50
 
 
