@@ -138,7 +138,7 @@ def _too_narrow(service: CaseSearch, state: State, asked: SearchBody) -> list[di
             others = tuple(each for each in state.all(name) if each != value)
             less = state.changed({name: others})
             body = _asked(less, asked.report)
-            count = service.facets(body.filters(body.labels, body.without_labels)).studies
+            count = service.count_studies(body.filters(body.labels, body.without_labels))
             if count:
                 found.append({"name": _filter_name(name, value), "count": count, "address": less.address()})
     return found
