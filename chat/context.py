@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from chat.evidence import CaseEvidence, Evidence
 from chat.picking import pick_sentences
 from chat.question import understand
+from chat.scope import LIKE_IT
 from chat.shown_volumes import volumes_of
 from chat.stored_evidence import stored_cases, studies_of_same_patients, told_apart
 from encoders.errors import CheckpointError, ReportError, SearchError
@@ -29,11 +30,7 @@ if TYPE_CHECKING:
     from chat.volume_tokens import VolumeTokens
     from retrieval.deidentify import PseudonymKey
 
-_SIMILAR = re.compile(
-    r"\b(?:similar|alike|resembl\w+|nearest|closest|neighbou?rs?|retrieved|comparable|seen (?:this"
-    r"|it) before|cases? like (?:this|it))\b",
-    re.IGNORECASE,
-)
+_SIMILAR = re.compile(rf"\b(?:{LIKE_IT}|resembl\w+|nearest|closest|comparable)\b", re.IGNORECASE)
 _ANOTHER_STUDY = re.compile(
     r"\bfollow(?:ed)?[- ]?ups?\b|\b(?:later|earlier|another|further|next|previous|prior) (?:stud|scan"
     r"|exam|ct)|\bsince (?:then|the)\b|\bover time\b",

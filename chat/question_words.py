@@ -125,9 +125,14 @@ CHANGED = re.compile(
 )
 """How reports speak of change since an earlier study."""
 
+NOT_BEFORE = (
+    r"\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b"
+)
+"""How reports say that an earlier study lacked something; part of a regular expression."""
+
 ONLY_NEW = re.compile(
     r"\bnew(?:ly)?\b|\b(?:just|recently) (?:appear|emerg|develop)\w*|\bemerged\b"
-    r"|\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b",
+    rf"|{NOT_BEFORE}",
     re.IGNORECASE,
 )
 ONLY_STABLE = re.compile(

@@ -28,9 +28,12 @@ _ONE = re.compile(
     r"|result)\b)",
     re.IGNORECASE,
 )
+LIKE_IT = r"similar|alike|neighbou?rs?|retrieved|seen (?:this|it) before|cases? like (?:this|it)"
+"""How a question asks for cases like one, and for nothing else; part of a regular expression."""
+
 _OF_CASES = re.compile(
-    r"\b(?:(?:which|any|each|every|nearest|closest) (?:case|patient|hit|study)|cases|patients|studies|hits?"
-    r"|results|reports|neighbou?rs?|archive|similar|alike|others?|these|those|they|them)\b",
+    r"\b(?:(?:which|any|each|every|nearest|closest|other) (?:case|patient|hit|study)|cases|patients|studies"
+    rf"|hits?|results|reports|archive|others|these|those|they|them|{LIKE_IT})\b",
     re.IGNORECASE,
 )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from chat.planted import readable
+from chat.question_words import NOT_BEFORE
 from chat.stems import Stems, canonical, canonical_stem, families_of_stems, word_stem, wording_stems
 from encoders.label_rules import LabelWording, WordingIndex, stemmed_wording
 from encoders.negation import split_by_polarity
@@ -31,7 +32,7 @@ _WITHOUT_CONTRAST = re.compile(  # `encoders.negation` takes it for no denial: o
 )
 _JUST_APPEARED = re.compile(
     r"\b(?:just|recently|newly) (?:appear|emerg|develop|reveal)\w*|\bemerged\b"
-    r"|\bnot (?:seen|observed|present|available) (?:in|on|at) (?:the )?(?:previous|prior|old|last|earlier)\b",
+    rf"|{NOT_BEFORE}",
     re.IGNORECASE,
 )
 _NEW = frozenset(("new",))

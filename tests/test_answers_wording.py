@@ -130,6 +130,10 @@ def test_what_is_asked_for_is_read_from_the_wording(question: str, kind: str) ->
         ("Which case has the largest nodule?", True),
         ("Did the second patient have emphysema?", True),
         ("What was it in the three most similar cases?", True),
+        ("Have we seen this before?", True),
+        ("Did the other patient have emphysema?", True),
+        ("Are there other findings?", False),
+        ("Is the nodule nearest to the fissure calcified?", False),
     ],
 )
 def test_a_question_beside_a_volume_is_of_that_volume_or_of_the_cases(question: str, of_cases: bool) -> None:

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -15,15 +15,23 @@ def write_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
         columns: the keys that are written, in their order.
         rows: by column.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(columns)
+    return "".join(csv_lines(columns, rows))
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what `write_csv` returns, line by line, for what is too long to be held."""
+    yield _line(columns)
     for row in rows:
-        writer.writerow([safe_cell(row[column]) for column in columns])
+        yield _line([_safe_cell(row[column]) for column in columns])
+
+
+def _line(cells: Sequence[Any]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
     return out.getvalue()
 
 
-def safe_cell(value: Any) -> Any:
+def _safe_cell(value: Any) -> Any:
     """Return what a cell holds: a number as it is, None empty, a text that is no formula."""
     if value is None or isinstance(value, int | float):
         return value

@@ -1,9 +1,6 @@
 """The audit: who saw which case, who changed what."""
 
-import csv
-import io
 import json
-from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Annotated, Any
 
@@ -12,15 +9,16 @@ from starlette.responses import StreamingResponse
 
 from web.access.caller import Admin
 from web.audit import record
-from web.audit_log import AuditFilter, AuditRow, read_audit, whole_audit
+from web.audit_log import AuditFilter, read_audit, whole_audit
 from web.desk import desk_of
-from web.formula_safe import safe_cell
+from web.formula_safe import csv_lines
 
 router = APIRouter(tags=["audit"])
 
 Actor = Annotated[str | None, Query(max_length=64, description="Who; cli and local are no accounts.")]
 Case = Annotated[str | None, Query(max_length=1000, examples=["phantom/phantom_7_1"])]
 Day = Annotated[date | None, Query(description="Of UTC.")]
+_COLUMNS = ("at", "actor", "action", "subject", "detail")
 
 
 @router.get("/audit")
@@ -46,8 +44,9 @@ def export_audit(
     """The whole of it as CSV."""
     which = _audit_asked(request, caller, actor, case, day)
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
-    lines = _csv_lines(whole_audit(desk_of(request).engine, which))
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    shown = (row.to_json() for row in whole_audit(desk_of(request).engine, which))
+    rows = ({**each, "detail": json.dumps(each["detail"], ensure_ascii=False)} for each in shown)
+    return StreamingResponse(csv_lines(_COLUMNS, rows), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _audit_asked(
@@ -56,17 +55,3 @@ def _audit_asked(
     asked = {"actor": actor, "case": case, "day": None if day is None else day.isoformat()}
     record(desk_of(request), caller, "read audit", "audit", **{k: v for k, v in asked.items() if v})
     return AuditFilter(actor=actor or None, case=case or None, day=day)
-
-
-def _csv_lines(rows: Iterable[AuditRow]) -> Iterator[str]:
-    yield _csv_line(("at", "actor", "action", "subject", "detail"))
-    for row in rows:
-        shown = row.to_json()
-        detail = json.dumps(row.detail, ensure_ascii=False)
-        yield _csv_line((shown["at"], row.actor, row.action, row.subject, detail))
-
-
-def _csv_line(cells: tuple[str, ...]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(safe_cell(cell) for cell in cells)
-    return line.getvalue()

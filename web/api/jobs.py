@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
+from fastapi.sse import format_sse_event
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
@@ -103,9 +104,7 @@ async def events(request: Request, caller: Reader, job_id: JobId) -> StreamingRe
     """Stream progress as server-sent events: `progress` at least every second, `end` with the whole job."""
     desk = desk_of(request)
     first = await run_in_threadpool(own_job, desk, caller, job_id)
-    return StreamingResponse(
-        _told(desk, first), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
+    return StreamingResponse(_told(desk, first), media_type="text/event-stream")
 
 
 def own_job(desk: Desk, caller: Caller, job_id: int) -> JobView:
@@ -120,7 +119,7 @@ def own_job(desk: Desk, caller: Caller, job_id: int) -> JobView:
     return found
 
 
-async def _told(desk: Desk, job: JobView) -> AsyncIterator[str]:
+async def _told(desk: Desk, job: JobView) -> AsyncIterator[bytes]:
     loop = asyncio.get_running_loop()
     began = loop.time()
     said, said_at = "", 0.0
@@ -139,5 +138,5 @@ async def _told(desk: Desk, job: JobView) -> AsyncIterator[str]:
         yield _event("end", found.to_json())
 
 
-def _event(name: str, document: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(document)}\n\n"
+def _event(name: str, document: dict[str, Any]) -> bytes:
+    return format_sse_event(event=name, data_str=json.dumps(document))

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection, Row
 
@@ -53,15 +51,6 @@ class UploadView:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadedLatent:
-    """What an upload is to a collection's encoder."""
-
-    latent: npt.NDArray[np.float32]  # (L,), unit length
-    content: bytes  # of the volume's bytes, as `retrieval.reading.file_sha256` gives it
-    warnings: tuple[str, ...]
-
-
 def own_upload(engine: Engine, upload_id: str, caller: Caller) -> UploadView:
     """Return an upload of the caller's; admins may see all.
 
@@ -87,15 +76,6 @@ def upload_of(connection: Connection, upload_id: str) -> UploadView | None:
     """Return an upload, or None."""
     row = connection.execute(text(f"{_SELECT} WHERE id = :id"), {"id": storable(upload_id)}).one_or_none()
     return None if row is None else _view(row)
-
-
-def latent_of_upload(connection: Connection, upload_id: str, collection_id: int) -> UploadedLatent | None:
-    """Return what an upload is to a collection's encoder; None until it is encoded."""
-    row = connection.execute(_LATENT, {"upload": upload_id, "collection": collection_id}).one_or_none()
-    if row is None:
-        return None
-    latent: npt.NDArray[np.float32] = row.latent.to_numpy().astype(np.float32)
-    return UploadedLatent(latent=latent, content=bytes(row.content), warnings=tuple(row.warnings))
 
 
 def volume_of_upload(upload: UploadView) -> VolumeFile:
@@ -192,10 +172,6 @@ def _view(row: Row[Any]) -> UploadView:
 
 
 _SELECT = "SELECT id, actor, name, size, sha256, volume, created_at, indexed_at FROM upload"
-_LATENT = text(
-    "SELECT latent, content, warnings FROM upload_latent "
-    "WHERE upload_id = :upload AND collection_id = :collection"
-)
 _KEEP = text(
     "INSERT INTO upload (id, actor, name, size, sha256) VALUES (:id, :actor, :name, :size, :sha256) "
     "ON CONFLICT (actor, sha256) DO UPDATE SET name = excluded.name, created_at = now() RETURNING id"
