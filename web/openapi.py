@@ -40,7 +40,7 @@ _COOKIE: dict[str, Any] = {
     "type": "apiKey",
     "in": "cookie",
     "name": "ctsearch-8080",
-    "description": "Of a browser that is signed in; named after the server's port, `__Host-` before it over TLS.",
+    "description": "Of a signed-in browser; named after the server's port, `__Host-` before it over TLS.",
 }
 
 
