@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -23,7 +24,7 @@ def anchors(page: Path) -> set[str]:
 def unknown_words(line: str) -> list[str]:
     """The commands and options of a command line that there are not; of a sentence, none."""
     words = [word.strip("[].,;)(").split("=")[0] for word in line.replace("\\\n", " ").split(" #")[0].split()]
-    command = CTSEARCH
+    command: Any = CTSEARCH
     if not words or words[0] not in command.commands:
         return []
     while words and words[0] in getattr(command, "commands", {}):

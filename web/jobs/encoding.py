@@ -40,7 +40,7 @@ def encode_upload(
     files = _unpacked(claim.upload, settings, report)
     report.say("unpacked", "reading")
     volume, told = choose_volume(files)
-    settled = settle_scan(list(volume.paths) if volume.kind == "dicom" else volume.paths[0])
+    settled = settle_scan(volume.readable)
     report.say("read", "preparing")
     encoder = encoders.of(info)
     check_preprocessing(info, encoder)
