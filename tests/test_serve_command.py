@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from tests.command import Command, Finished, finish, start, until
 from tests.web_accounts import PASSWORD, with_account
-from web.serving import is_loopback
+from web.access.loopback import is_loopback
 from web.worker_process import WorkerProcess
 
 
