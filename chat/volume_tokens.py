@@ -25,7 +25,7 @@ from encoders.errors import StorageError
 from encoders.volumes import preprocessing_digest
 from retrieval.atomic_file import written_atomically
 from retrieval.cases import RescaleRule, VolumeFile
-from retrieval.kept_tokens import folder_of
+from retrieval.kept_by_content import folder_of
 from retrieval.reading import file_sha256, read_volume, volume_content
 
 _HEADER = struct.Struct("<8s4sIIII")  # magic, kind, tokens, width, CRC-32 of what follows, its length

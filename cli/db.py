@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from retrieval.database_status import DatabaseStatus
 
 app = typer.Typer(help="The archive's database: its schema, its state, its end.", no_args_is_help=True)
+_Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command("upgrade")
@@ -34,9 +35,7 @@ def upgrade() -> None:
 
 
 @app.command("status")
-def status(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
-) -> None:
+def status(as_json: _Json = False) -> None:
     """Say which database serves, how it and its collections stand; the embedded one is not started for it."""
     from retrieval.database_status import database_status
 
@@ -67,7 +66,7 @@ def backup(
     uploads: Annotated[
         bool, typer.Option("--uploads", help="Uploaded scans too; indexed ones lie nowhere else.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Write the archive and its key into one file of mode 0600. It holds patients: keep it as safe."""
     from cli.progress import byte_progress
@@ -84,7 +83,7 @@ def restore(
     replace: Annotated[
         bool, typer.Option("--replace", help="Delete the archive that is there; else it must be empty.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    as_json: _Json = False,
 ) -> None:
     """Make the archive what a backup holds: everything or nothing. Restore only what you trust: it is SQL."""
     from cli.progress import byte_progress

@@ -7,7 +7,6 @@ import typer
 
 from cli.chat_options import BackendOption, ModelOption
 
-GIB = 2**30
 _Names = list[str] | None
 
 
@@ -49,7 +48,7 @@ def serve(
     from web.access.oidc_settings import oidc_settings
     from web.serving import Serving
     from web.serving import serve as serve_until_ended
-    from web.settings import WebSettings
+    from web.settings import GIB, WebSettings
 
     settings = WebSettings(
         host=host,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from retrieval.asked_collection import asked_collection
 from retrieval.case_details import CaseDetails, case_details
 from retrieval.case_list import ListedCase, list_cases
-from retrieval.facets import Facets, count_facets
+from retrieval.facets import Facets, count_facets, count_studies
 from retrieval.filters import Filters, LabelSource
 from retrieval.hospital_names import stored_name
 from retrieval.kept_tokens import forget_tokens, tokens_folder
@@ -71,6 +71,11 @@ class ArchiveCases:
         asked = filters if label_source is None else replace(filters, label_source=label_source)
         with one_state(self._engine) as connection:
             return count_facets(connection, asked)
+
+    def count_studies(self, filters: Filters) -> int:
+        """Return how many studies filters leave; `facets` counts each choice of them too."""
+        with one_state(self._engine) as connection:
+            return count_studies(connection, filters)
 
     def remove_patient(self, name: str) -> Removed:
         """Remove everything of a patient, by the archive's name or the hospital's.

@@ -1,9 +1,16 @@
 """Where an archive's key lies; indexing makes it, searching only reads it."""
 
+from pathlib import Path
+
 from retrieval.deidentify import PseudonymKey
 from retrieval.postgres import home
 
 KEY_FILE = "pseudonym.key"
+
+
+def key_path() -> Path:
+    """Return where the archive's key lies, or would."""
+    return home() / KEY_FILE
 
 
 def existing_key() -> PseudonymKey | None:
@@ -12,7 +19,7 @@ def existing_key() -> PseudonymKey | None:
     Raises:
         ConfigError: the file is not a key, or can be read by others.
     """
-    path = home() / KEY_FILE
+    path = key_path()
     return PseudonymKey.load_or_create(path) if path.exists() else None
 
 
@@ -23,4 +30,4 @@ def make_key() -> PseudonymKey:
         ConfigError: the file is not a key, or can be read by others.
         StorageError: it cannot be written.
     """
-    return PseudonymKey.load_or_create(home() / KEY_FILE)
+    return PseudonymKey.load_or_create(key_path())

@@ -10,12 +10,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.engine import Connection
 
 from encoders.errors import DatabaseError
-from retrieval.archive_key import KEY_FILE, existing_key
-from retrieval.archive_objects import (
-    DERIVED_TABLES,
-    foreign_tables,
-    row_counts,
-)
+from retrieval.archive_key import existing_key
+from retrieval.archive_objects import DERIVED_TABLES, foreign_tables, row_counts
 from retrieval.atomic_file import written_atomically
 from retrieval.backup_file import (
     BLOCK_BYTES,
@@ -26,7 +22,7 @@ from retrieval.backup_file import (
     BackupWriter,
     Progress,
 )
-from retrieval.database_address import home
+from retrieval.kept_uploads import uploads_folder
 from retrieval.migrate import SchemaState, schema_state
 from retrieval.postgres import open_engine
 from retrieval.postgres_clients import Clients, close_quietly, failure_of, find_clients
@@ -85,7 +81,7 @@ def _write(
         writer.add(KEY, [key.secret])
     if with_uploads:
         for file in sorted(uploaded_files()):
-            writer.add(UPLOADS + file.relative_to(home() / "uploads").as_posix(), _read(file))
+            writer.add(UPLOADS + file.relative_to(uploads_folder()).as_posix(), _read(file))
     manifest = BackupManifest(
         made_at=datetime.now(UTC),
         ctsearch=version("ctsearch"),
@@ -102,15 +98,9 @@ def _write(
 
 def uploaded_files() -> Iterator[Path]:
     """Yield the files of uploads under this home."""
-    folder = home() / "uploads"
-    for path in folder.rglob("*"):
+    for path in uploads_folder().rglob("*"):
         if path.is_file() and not path.is_symlink():
             yield path
-
-
-def key_path() -> Path:
-    """Return where the archive's key lies, or would."""
-    return home() / KEY_FILE
 
 
 def _arguments(connection: Connection) -> list[str]:

@@ -9,11 +9,12 @@ from sqlalchemy import func, select
 from sqlalchemy.engine import Connection
 
 from encoders.sentences import SECTIONS
+from retrieval.case_list import collections_holding
 from retrieval.filters import LABEL_PRECEDENCE, LabelSource
 from retrieval.hits import ACQUISITION
 from retrieval.label_bits import labels_of
 from retrieval.named_cases import StoredCase, study_in
-from retrieval.schema import Collection, Label, Report, ReportSentence, Study, Volume, embedding
+from retrieval.schema import Label, Report, ReportSentence, Study, Volume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ def case_details(connection: Connection, dataset: str, study: str) -> CaseDetail
     """
     case = study_in(connection, dataset, study)
     split, day = connection.execute(select(Study.split, Study.day).where(Study.id == case.study_id)).one()
-    held = _collections(connection, case.study_id)
+    held = collections_holding(connection, {case.study_id})
     return CaseDetails(
         dataset=case.dataset,
         study=case.study,
@@ -187,7 +188,7 @@ def _labels(connection: Connection, study_id: int) -> tuple[StoredLabel, ...]:
 
 
 def _volumes(
-    connection: Connection, study_id: int, held: Mapping[int | None, set[str]]
+    connection: Connection, study_id: int, held: Mapping[tuple[int, int | None], set[str]]
 ) -> tuple[StoredVolume, ...]:
     rows = connection.execute(
         select(Volume.id, Volume.name, Volume.other, *(getattr(Volume, name) for name in ACQUISITION))
@@ -199,7 +200,7 @@ def _volumes(
             volume=row["name"],
             metadata={name: row[name] for name in ACQUISITION},
             other=row["other"],
-            collections=tuple(sorted(held.get(row["id"], ()))),
+            collections=tuple(sorted(held.get((study_id, row["id"]), ()))),
         )
         for row in rows
     )
@@ -212,17 +213,3 @@ def _other_studies(connection: Connection, case: StoredCase) -> tuple[OtherStudy
         .order_by(Study.day, Study.name.collate("C"))
     )
     return tuple(OtherStudy(dataset=dataset, study=name, day=day) for dataset, name, day in rows)
-
-
-def _collections(connection: Connection, study_id: int) -> dict[int | None, set[str]]:
-    """By volume, the collections that hold its latent; None stands for the study's reports."""
-    rows = connection.execute(
-        select(embedding.c.volume_id, Collection.name)
-        .join(Collection, Collection.id == embedding.c.collection_id)
-        .where(embedding.c.study_id == study_id)
-        .distinct()
-    )
-    held: dict[int | None, set[str]] = {}
-    for volume_id, name in rows:
-        held.setdefault(volume_id, set()).add(name)
-    return held

@@ -71,7 +71,7 @@ def list_cases(
         groups = [list(group) for _, group in groupby(rows, lambda row: int(row["id"]))]
     study_ids = {group[0]["id"] for group in groups}
     labels = present_labels(connection, study_ids, filters.label_source)
-    held = _collections(connection, study_ids)
+    held = collections_holding(connection, study_ids)
     return [_listed(group, labels, held) for group in groups]
 
 
@@ -125,8 +125,10 @@ def _rows(filters: Filters, after: tuple[str, str] | None) -> Select[Any]:
     )
 
 
-def _collections(connection: Connection, study_ids: set[int]) -> dict[tuple[int, int | None], set[str]]:
-    """By (study, volume), the collections that hold a latent of it; volume None stands for a report."""
+def collections_holding(
+    connection: Connection, study_ids: set[int]
+) -> dict[tuple[int, int | None], set[str]]:
+    """Return the collections that hold a latent, by (study, volume); volume None stands for a report."""
     rows = (
         select(embedding.c.study_id, embedding.c.volume_id, Collection.name)
         .join(Collection, Collection.id == embedding.c.collection_id)

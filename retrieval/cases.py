@@ -25,6 +25,11 @@ class VolumeFile:
     table_rescale: tuple[float, float] | None = None  # (slope, intercept) as the metadata table gives them
     table_spacing_mm: tuple[float, float, float] | None = None  # (x, y, z), likewise
 
+    @property
+    def readable(self) -> Path | list[Path]:
+        """What a reader is given: all files of a DICOM series, otherwise the one that names the volume."""
+        return list(self.paths) if self.kind == "dicom" else self.paths[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acquisition:

@@ -72,6 +72,11 @@ def count_facets(connection: Connection, filters: Filters) -> Facets:
     )
 
 
+def count_studies(connection: Connection, filters: Filters) -> int:
+    """Return how many studies match."""
+    return connection.scalars(select(func.count()).select_from(Study).where(*_matching(filters))).one()
+
+
 def _matching(filters: Filters) -> list[ColumnElement[bool]]:
     """Conditions on `Study`, those on its volumes among them."""
     conditions = study_conditions(filters)

@@ -36,7 +36,7 @@ def read_hounsfield(file: VolumeFile, rule: RescaleRule) -> ReadVolume:
     if file.kind == "phantom":
         hu_SLP, spacing_mm = draw_volume(file.uri, SHOWN_MM)
         return _placed(hu_SLP, spacing_mm, (1.0, 0.0), ())
-    settled = settle_scan(list(file.paths) if file.kind == "dicom" else file.paths[0], rule=rule)
+    settled = settle_scan(file.readable, rule=rule)
     slp = settled.scan.towards_slp()
     return _placed(slp.stored_xyz, slp.spacing_mm, settled.rescale, settled.warnings)
 

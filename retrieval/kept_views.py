@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import rmtree
 from typing import IO
 
 from encoders.errors import StorageError
 from retrieval.atomic_file import written_atomically
 from retrieval.database_address import home
+from retrieval.kept_by_content import folder_of, forget_contents
 
 MOST_BYTES = 20 << 30
 _UNFINISHED_S = 3600.0  # a file that nobody finished in an hour was left by a process that ended
@@ -76,19 +76,10 @@ class KeptViews:
         Raises:
             StorageError: it cannot be deleted.
         """
-        for content in contents:
-            try:
-                rmtree(self._path(content, "x").parent)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise StorageError(
-                    f"views of volumes in {self.folder} cannot be deleted ({error.strerror}): delete it"
-                ) from error
+        forget_contents(self.folder, contents, "views of volumes")
 
     def _path(self, content: bytes, name: str) -> Path:
-        digest = content.hex()
-        return self.folder / digest[:2] / digest / name
+        return folder_of(self.folder, content) / name
 
     def _make_room(self, newest: Path) -> None:
         found = sorted(self._files(), key=lambda file: file[1].st_mtime)

@@ -84,7 +84,7 @@ def read_volume(file: VolumeFile, rule: RescaleRule, grid: VolumeGrid) -> Prepar
             warnings=(),
         )
     return prepare_volume(
-        list(file.paths) if file.kind == "dicom" else file.paths[0],
+        file.readable,
         rule=rule,
         table_rescale=file.table_rescale,
         table_spacing_mm=file.table_spacing_mm,

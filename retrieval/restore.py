@@ -7,15 +7,14 @@ client is gone. Programs of PostgreSQL do the work, so nothing here reads a dump
 import shutil
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 
 from psycopg import sql
 from sqlalchemy import Engine
 
 from encoders.errors import ConfigError, DatabaseError, InputError, StorageError
-from retrieval.archive_key import existing_key
+from retrieval.archive_key import existing_key, key_path
 from retrieval.archive_objects import drop_statements, row_counts
-from retrieval.backup import key_path
 from retrieval.backup_file import DUMP, KEY, UPLOADS, Backup, BackupManifest, Progress, open_backup
 from retrieval.database_address import database_parameters, home
 from retrieval.deidentify import PseudonymKey
@@ -168,16 +167,11 @@ class _Placed:
             self._made.append(path)
             with path.open("wb") as stream:
                 path.chmod(0o600)
-                _copy(self._backup, name, stream)
+                stream.writelines(self._backup.blocks(name))
         except OSError as error:
             raise StorageError(
                 f"an upload cannot be restored to {path.parent} ({error.strerror or error}): make room there"
             ) from error
-
-
-def _copy(backup: Backup, name: str, stream: IO[bytes]) -> None:
-    for block in backup.blocks(name):
-        stream.write(block)
 
 
 def _upload_path(name: str) -> Path:

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,3 +63,11 @@ def finish(process: subprocess.Popen[str]) -> Finished:
     """Wait for a started command."""
     out, err = process.communicate(timeout=300)
     return Finished(process.returncode, out, err)
+
+
+def until(holds: Callable[[], bool], *, patience_s: float = 120.0) -> None:
+    """Wait for what another thread or process brings about; fail when it does not."""
+    end = time.monotonic() + patience_s
+    while not holds():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.02)

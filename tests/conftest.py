@@ -17,9 +17,10 @@ from retrieval.postgres_server import EmbeddedServer
 from retrieval.records import CollectionInfo
 from retrieval.store import Store
 from tests.browser import browser, page
+from tests.forked_workers import workers
 from tests.stored import make_collection
 
-__all__ = ["browser", "page"]  # fixtures
+__all__ = ["browser", "page", "workers"]  # fixtures
 
 TEMPLATE = "template_archive"
 

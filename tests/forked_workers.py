@@ -5,7 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 
 def main() -> None:
@@ -94,3 +97,11 @@ class Workers:
         self._process.stdin.write(json.dumps(what) + "\n")
         self._process.stdin.flush()
         return int(self._process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    """Starts real worker processes."""
+    opened = Workers()
+    yield opened
+    opened.close()

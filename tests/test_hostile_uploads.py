@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine, text
 
 from retrieval.database_address import home
+from tests.command import until
 from tests.synthetic_ct import chest_hu, dicom_slices
 from tests.web_app import client_of, served
 from tests.web_jobs import (
@@ -351,14 +351,6 @@ def peak_bytes(pid: int) -> int:
     """The most memory that a process has had."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
-
-
-def until(is_so: Callable[[], bool], patience_s: float = 30.0) -> None:
-    """Wait for something that another thread or process brings about."""
-    end = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.02)
 
 
 def test_two_browsers_may_bring_the_same_bytes_at_once_and_one_upload_stays(

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
@@ -21,12 +20,11 @@ from sqlalchemy import Engine, text
 from retrieval import migrate
 from retrieval.database_address import home
 from retrieval.loaded_encoders import LoadedEncoders
-from tests.command import Command
+from tests.command import Command, until
 from tests.forked_workers import Workers
-from tests.synthetic_ct import as_xyz, chest_hu, dicom_slices, write_nifti
-from tests.web_accounts import program
+from tests.synthetic_ct import chest_hu, dicom_slices
 from tests.web_app import client_of
-from tests.web_jobs import bring, dicom_bytes, do_jobs, nifti_bytes, phantom_collection
+from tests.web_jobs import bring, dicom_bytes, do_jobs, job_of, nifti_bytes, phantom_collection
 from web.jobs.job_rows import MOST_ATTEMPTS, JobGoneError, claim_job, finish_job
 from web.jobs.orders import order_encoding
 from web.jobs.queue import PutBackError, make_queue
@@ -41,26 +39,6 @@ def client(engine: Engine) -> TestClient:
     """A client of an application with a collection to encode for."""
     phantom_collection(engine)
     return client_of(engine)
-
-
-def job_of(client: TestClient, number: int):
-    return client.get(f"/api/v1/jobs/{number}").json()
-
-
-def until(is_so: Callable[[], bool], patience_s: float = 120.0) -> None:
-    """Wait for something that another process brings about."""
-    end = time.monotonic() + patience_s
-    while not is_so():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.05)
-
-
-@pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    """Starts real worker processes."""
-    opened = Workers()
-    yield opened
-    opened.close()
 
 
 def start_and_pause_in_mid_job(workers: Workers, client: TestClient, number: int) -> int:
@@ -282,122 +260,6 @@ def test_the_worker_serves_the_embedded_database_too(tmp_path: Path, monkeypatch
         from retrieval.postgres import embedded_server
 
         embedded_server().stop()
-
-
-# Indexing
-
-
-def served_folder(tmp_path: Path) -> Path:
-    """A folder with two scans and what is no CT."""
-    folder = tmp_path / "served" / "scans"
-    folder.mkdir(parents=True)
-    for number in range(2):
-        write_nifti(folder / f"scan{number}.nii.gz", as_xyz(chest_hu(noise=5.0 + number)))
-    (folder / "broken.nii.gz").write_bytes(b"no CT at all")
-    return folder
-
-
-def test_an_indexer_indexes_a_folder_and_its_failures_are_listed_and_retried(
-    engine: Engine, tmp_path: Path
-) -> None:
-    folder = served_folder(tmp_path)
-    client = program(engine, "indexer", served_folders=(str(tmp_path / "served"),))
-    asked = client.post("/api/v1/jobs", json={"folder": str(folder), "anonymous": True})
-    assert asked.status_code == 201, asked.text
-    do_jobs()
-    job = job_of(client, asked.json()["id"])
-    assert (job["state"], job["result"]["indexed"], job["result"]["failed"]) == ("finished", 2, 1)
-    assert [Path(failure["item"]).name for failure in job["failures"]] == ["broken.nii.gz"]
-    assert "NIfTI" in job["failures"][0]["error"]
-    write_nifti(folder / "broken.nii.gz", as_xyz(chest_hu(noise=9.0)))
-    assert client.post(f"/api/v1/jobs/{job['id']}/retry").json()["state"] == "queued"
-    do_jobs()
-    job = job_of(client, job["id"])
-    assert (job["state"], job["result"]["indexed"], job["failures"]) == ("finished", 1, [])
-
-
-def test_a_folder_that_is_not_served_is_not_indexed_however_it_is_written(
-    engine: Engine, tmp_path: Path
-) -> None:
-    served = served_folder(tmp_path).parent
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (served / "way out").symlink_to(outside)
-    (tmp_path / "served beside").mkdir()
-    client = program(engine, "indexer", served_folders=(str(served),))
-    for path in (
-        outside,
-        served / "way out",
-        f"{served}/scans/../../outside",
-        tmp_path / "served beside",
-        served / "scans" / "scan0.nii.gz",
-        "scans",
-        "/",
-        "",
-        "a\0b",
-    ):
-        answer = client.post("/api/v1/jobs", json={"folder": str(path)})
-        assert answer.status_code == 403, path
-    assert client.post("/api/v1/jobs", json={}).status_code == 422
-
-
-def test_a_folder_that_became_a_link_since_it_was_asked_for_is_not_indexed(
-    engine: Engine, tmp_path: Path
-) -> None:
-    folder = served_folder(tmp_path)
-    client = program(engine, "indexer", served_folders=(str(folder.parent),))
-    number = client.post("/api/v1/jobs", json={"folder": str(folder)}).json()["id"]
-    folder.rename(tmp_path / "elsewhere")
-    folder.symlink_to(tmp_path / "elsewhere")
-    do_jobs()
-    assert (job_of(client, number)["state"], job_of(client, number)["result"]) == ("failed", None)
-
-
-def test_a_reader_indexes_nothing_and_sees_no_job_of_others(engine: Engine) -> None:
-    phantom_collection(engine)
-    reader, other = program(engine, "reader"), client_of(engine)
-    brought = bring(other, nifti_bytes()).json()
-    assert reader.post("/api/v1/jobs", json={"upload": brought["upload"]}).status_code == 403
-    assert reader.get("/api/v1/jobs").json() == {"jobs": []}
-    for method, path in (
-        ("GET", f"jobs/{brought['job']}"),
-        ("GET", f"jobs/{brought['job']}/events"),
-        ("POST", f"jobs/{brought['job']}/cancel"),
-        ("GET", f"uploads/{brought['upload']}"),
-        ("DELETE", f"uploads/{brought['upload']}"),
-    ):
-        assert reader.request(method, f"/api/v1/{path}").status_code == 404
-
-
-def test_an_upload_is_indexed_under_pseudonyms_and_stays(engine: Engine) -> None:
-    client = program(engine, "indexer", uploads_kept_days=0)
-    slices = dicom_slices(chest_hu((24, 48, 48)), patient="MUELLER 0815", pixel_mm=8.0)
-    brought = bring(client, dicom_bytes(slices), encode="false").json()
-    assert brought["job"] is None
-    asked = client.post("/api/v1/jobs", json={"upload": brought["upload"], "collection": "new"}).json()
-    do_jobs(uploads_kept_days=0)
-    job = job_of(client, asked["id"])
-    assert (job["state"], job["result"]["indexed"]) == ("finished", 1)
-    with engine.connect() as connection:
-        patients = connection.execute(text("SELECT name FROM patient")).scalars().all()
-        uri = connection.execute(text("SELECT uri FROM source_file")).scalar()
-    assert (len(patients), "0815" in patients[0], uri) == (1, False, None)
-    do_jobs(uploads_kept_days=0)
-    assert client.get(f"/api/v1/uploads/{brought['upload']}").json()["indexed_at"] is not None
-
-
-def test_the_page_shows_jobs_and_their_forms_work_without_scripts(engine: Engine, tmp_path: Path) -> None:
-    folder = served_folder(tmp_path)
-    client = client_of(engine, served_folders=(str(tmp_path / "served"),))
-    answer = client.post("/jobs/index", data={"folder": str(folder), "collection": "default"})
-    assert (answer.url.path, "Waiting" in answer.text) == ("/jobs", True)
-    do_jobs()
-    shown = client.get("/jobs").text
-    assert "1 failed" in shown
-    assert "Retry what failed" in shown
-    refused = client.post("/jobs/index", data={"folder": "/", "collection": "default"})
-    assert (refused.status_code, "no folder that the server indexes" in refused.text) == (403, True)
-    assert "<html" not in client.get("/jobs/list").text
 
 
 def test_a_job_for_the_same_upload_and_collection_is_ordered_once(engine: Engine, client: TestClient) -> None:

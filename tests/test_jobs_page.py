@@ -5,19 +5,19 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 from sqlalchemy import Engine
 
-from tests.browser import browser, keep, page  # noqa: F401 - fixtures
+from tests.browser import keep
+from tests.forked_workers import Workers
 from tests.synthetic_ct import as_xyz, chest_hu, write_nifti
-from tests.test_jobs import served_folder, workers  # noqa: F401 - a fixture
 from tests.web_app import client_of, served
-from tests.web_jobs import bring, nifti_bytes, phantom_collection
+from tests.web_jobs import bring, nifti_bytes, phantom_collection, served_folder
 
 PATIENCE_MS = 90_000
 
 
 def test_a_job_is_followed_to_its_end_and_what_failed_is_retried(
     engine: Engine,
-    page: Page,  # noqa: F811
-    workers,  # noqa: F811
+    page: Page,
+    workers: Workers,
     tmp_path: Path,
 ) -> None:
     phantom_collection(engine)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from encoders.errors import SearchError
 from retrieval.latent_map import LatentMaps, principal_plane
@@ -73,6 +73,9 @@ def test_a_map_is_drawn_again_when_a_latent_comes_and_only_then(
     maps = LatentMaps()
     first = drawn(engine, maps, collection)
     assert [point.study for point in first.points] == ["a", "b", "c", "d"]
+    with engine.begin() as connection:  # as nothing of ours writes: what writes says so in written_by
+        connection.execute(text("UPDATE embedding SET latent = '[0,0,0,1]' WHERE latent = '[1,0,0,0]'"))
+    assert drawn(engine, LatentMaps(), collection) != first
     assert drawn(engine, maps, collection) == first
     fill(store, collection, {"e": [0, 0, 0, 1.0]})
     assert [point.study for point in drawn(engine, maps, collection).points] == ["a", "b", "c", "d", "e"]

@@ -1,5 +1,7 @@
 """The search page without a browser: what it shows, that every word of others is escaped."""
 
+import html
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -64,6 +66,17 @@ def test_a_filter_that_does_not_exist_is_refused_in_a_sentence(client: TestClien
     assert page.status_code == 422
     assert 'role="alert"' in page.text
     assert "Broken heart" in page.text
+
+
+def test_filters_that_leave_nothing_are_each_counted_without(client: TestClient) -> None:
+    page = client.get("/", params={"text": "pleural effusion", "sex": "F", "age": "0:1"}).text
+    assert "No case matches" in page
+    assert "without “sex F”" not in page  # nobody is that young
+    ((address, count),) = re.findall(
+        r'<a href="([^"]+)">without “age 0:1”</a> <span class="quiet">(\d+) case', page
+    )
+    assert int(count) > 0
+    assert f"<b>{count}</b> case" in client.get(html.unescape(address)).text
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import httpx2
 import pytest
 from sqlalchemy import Engine, text
 
-from tests.command import Command, finish, start
+from tests.command import Command, finish, start, until
 from tests.web_accounts import PASSWORD, with_account
-from web.serving import is_loopback
+from web.access.loopback import is_loopback
 from web.worker_process import WorkerProcess
 
 
@@ -36,13 +35,6 @@ def _serving(*arguments: object, **environment: str) -> Iterator[tuple[str, subp
     finally:
         process.kill()
         process.communicate()
-
-
-def _until(holds: Callable[[], bool], within_s: float = 30) -> None:
-    end = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(0.05)
 
 
 def _is_running(pid: int) -> bool:
@@ -78,24 +70,24 @@ def test_the_printed_address_opens_the_page_and_a_worker_lives_and_dies_with_the
             assert answer.status_code == 200
             assert "server" not in answer.headers
             assert browser.get(httpx2.URL(address).join("/api/v1/me")).json()["name"] == "local"
-        _until(lambda: bool(_workers(process.pid)))
+        until(lambda: bool(_workers(process.pid)))
         worker = _workers(process.pid)[0]
         os.kill(worker, signal.SIGKILL)
-        _until(lambda: bool(_workers(process.pid)) and _workers(process.pid) != [worker])
+        until(lambda: bool(_workers(process.pid)) and _workers(process.pid) != [worker])
         again = _workers(process.pid)[0]
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-        _until(lambda: not _is_running(again))
+        until(lambda: not _is_running(again))
 
 
 @pytest.mark.slow  # two processes load torch
 def test_a_worker_ends_with_a_server_that_is_killed(engine: Engine) -> None:
     with _serving() as (_, process):
-        _until(lambda: bool(_workers(process.pid)))
+        until(lambda: bool(_workers(process.pid)))
         worker = _workers(process.pid)[0]
         process.kill()
         process.wait()
-        _until(lambda: not _is_running(worker), within_s=60)
+        until(lambda: not _is_running(worker))
 
 
 def test_a_taken_port_is_one_sentence(engine: Engine) -> None:
@@ -205,7 +197,7 @@ def test_a_worker_that_says_its_settings_are_wrong_is_not_started_again(tmp_path
     starts = tmp_path / "starts"
     script = f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(2)"
     with WorkerProcess([sys.executable, "-c", script]) as worker:
-        _until(lambda: not worker.is_kept)
+        until(lambda: not worker.is_kept)
     assert starts.read_text() == "x"
 
 
@@ -217,7 +209,7 @@ def test_a_worker_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch, t
         f"pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
     )
     with WorkerProcess([sys.executable, "-c", script]) as worker:
-        _until(ready.exists)
+        until(ready.exists)
         pid = worker.pid
     assert not _is_running(pid)
 

@@ -19,7 +19,7 @@ from encoders.volumes import preprocessing_digest
 from retrieval.archive import BUILT_IN_ENCODER
 from retrieval.records import CollectionInfo
 from retrieval.store import Store
-from tests.synthetic_ct import as_xyz, chest_hu, dicom_slices
+from tests.synthetic_ct import as_xyz, chest_hu, dicom_slices, write_nifti
 from web.jobs.worker import run_worker
 from web.settings import WebSettings
 
@@ -71,6 +71,21 @@ def bring(client: TestClient, files: Mapping[str, bytes] | bytes, **fields: str)
 def do_jobs(**settings) -> None:
     """Do what waits, in this process, as `ctsearch worker --once` does."""
     run_worker(WebSettings(**settings), once=True)
+
+
+def job_of(client: TestClient, number: int) -> Any:
+    """A job as the API tells it."""
+    return client.get(f"/api/v1/jobs/{number}").json()
+
+
+def served_folder(tmp_path: Path) -> Path:
+    """A folder with two scans and what is no CT."""
+    folder = tmp_path / "served" / "scans"
+    folder.mkdir(parents=True)
+    for number in range(2):
+        write_nifti(folder / f"scan{number}.nii.gz", as_xyz(chest_hu(noise=5.0 + number)))
+    (folder / "broken.nii.gz").write_bytes(b"no CT at all")
+    return folder
 
 
 def tree(folder: Path) -> set[str]:

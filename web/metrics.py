@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from fastapi import FastAPI, Request
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine, func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -14,11 +15,11 @@ from retrieval.answers import Answer
 from retrieval.desk_schema import Job, Upload
 from retrieval.sessions import one_state
 from retrieval.worker_pulse import worker_silent_s
+from web.jobs.job_rows import ENDED
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4  # as `generate_latest` writes where nothing else is asked for
 _API = "/api/v1"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 10, 30, 60)
-_STATES = ("queued", "running", "finished", "failed", "cancelled")
 
 
 class Metrics:
@@ -78,7 +79,7 @@ class _FromDatabase(Collector):
             uploads = connection.execute(select(func.count(), func.coalesce(func.sum(Upload.size), 0))).one()
             silent_s = worker_silent_s(connection)
         jobs = GaugeMetricFamily("ctsearch_jobs", "Jobs by state; queued ones wait.", labels=["state"])
-        for state in _STATES:
+        for state in ("queued", "running", *ENDED):
             jobs.add_metric([state], counted.get(state, 0))
         yield jobs
         yield GaugeMetricFamily("ctsearch_uploads", "Uploads that are kept.", value=uploads[0])

@@ -39,8 +39,8 @@ _BEARER: dict[str, Any] = {
 _COOKIE: dict[str, Any] = {
     "type": "apiKey",
     "in": "cookie",
-    "name": "ctsearch_session",
-    "description": "Of a browser that is signed in.",
+    "name": "ctsearch-8080",
+    "description": "Of a signed-in browser; named after the server's port, `__Host-` before it over TLS.",
 }
 
 

@@ -30,6 +30,9 @@ class SignInNeededError(WebError):
 
     status = 401
 
+    def __init__(self) -> None:
+        super().__init__("this needs a session: sign in, or send a token as Authorization: Bearer")
+
 
 class ForbiddenError(WebError):
     """The caller's role may not."""

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +14,7 @@ from sqlalchemy import Engine
 
 from encoders.errors import ConfigError
 from web.access.accounts import Accounts
+from web.access.loopback import is_loopback
 from web.answering import chosen_backend
 from web.app import create_app
 from web.settings import EVERYWHERE, WebSettings
@@ -88,14 +88,6 @@ def serve(asked: Serving, *, announce: Callable[[str], None]) -> None:
         warm_up(app.state.desk)
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listener])
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address; a name is, if it is localhost."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def listening(host: str, port: int) -> socket.socket:

@@ -15,7 +15,7 @@ from web.access.credentials import digest_of
 from web.problems import NotFoundError
 
 _PREFIX = "ctsearch_"  # so that whoever finds one in a file knows what it opens
-_LONGEST_DAYS = 3650
+LONGEST_DAYS = 3650
 _LABEL = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 
 
@@ -56,8 +56,8 @@ class AccessTokens:
             ConfigError: the label or the number of days will not do.
             NotFoundError: there is no such account.
         """
-        if not 1 <= days <= _LONGEST_DAYS:
-            raise ConfigError(f"a token cannot last {days} days: take 1 to {_LONGEST_DAYS}")
+        if not 1 <= days <= LONGEST_DAYS:
+            raise ConfigError(f"a token cannot last {days} days: take 1 to {LONGEST_DAYS}")
         if not _LABEL.fullmatch(label):
             raise ConfigError("a token needs a label of 1 to 100 characters that says what it is for")
         token = _PREFIX + secrets.token_urlsafe(32)

@@ -46,7 +46,7 @@ def caller_of(request: Request) -> Caller:
     """
     caller: Caller | None = getattr(request.state, "caller", None)
     if caller is None:
-        raise SignInNeededError("this needs a session: sign in, or send a token as Authorization: Bearer")
+        raise SignInNeededError()
     return caller
 
 

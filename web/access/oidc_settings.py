@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
 from encoders.errors import ConfigError
 from web.access.caller import ROLES, Role, checked_role
+from web.access.loopback import is_loopback
 
 _PREFIX = "CTSEARCH_OIDC_"
 
@@ -79,16 +79,9 @@ def _check_issuer(issuer: str) -> None:
     parts = urlsplit(issuer)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme == "http" and parts.hostname and _is_here(parts.hostname):
+    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
         return
     raise ConfigError(f"{_PREFIX}ISSUER is {issuer!r}: give an https address, passwords go there")
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _roles(pairs: str) -> dict[str, Role]:

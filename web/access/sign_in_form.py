@@ -41,7 +41,7 @@ def sign_in_needed(request: Request, settings: WebSettings) -> Response:
     path = f"{request.url.path}?{request.url.query}" if request.url.query else request.url.path
     if wants_page and not request.url.path.startswith("/api/"):
         return sign_in_page(request, settings, going_to=path if request.method == "GET" else "/", status=401)
-    error = SignInNeededError("this needs a session: sign in, or send a token as Authorization: Bearer")
+    error = SignInNeededError()
     answer = JSONResponse({"error": str(error)}, status_code=error.status)
     answer.headers["WWW-Authenticate"] = "Bearer"
     if "hx-request" in request.headers:  # the page that is open shows the form

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 
-from web.access.access_tokens import AccessTokens
+from web.access.access_tokens import LONGEST_DAYS, AccessTokens
 from web.access.accounts import Accounts
 from web.access.caller import Admin, Reader, Role
 from web.access.own_password import change_password
@@ -46,7 +46,7 @@ class NewToken(BaseModel):
     """A token to be made."""
 
     label: str = Field(min_length=1, max_length=100, examples=["night import"])
-    days: int = Field(default=90, ge=1, le=3650)
+    days: int = Field(default=90, ge=1, le=LONGEST_DAYS)
 
 
 class OwnPassword(BaseModel):

@@ -7,7 +7,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from encoders.errors import SearchError
 from web.access.caller import Reader
-from web.api.problem_model import problems
 from web.asked import FilterLink
 from web.audit import record
 from web.desk import desk_of
@@ -158,7 +157,7 @@ class CaseModel(BaseModel):
     collections: list[str] = Field(description="That hold a latent of any of it.")
 
 
-@router.get("/cases", response_model=CasesModel, summary="List the archive's cases", responses=problems())
+@router.get("/cases", response_model=CasesModel, summary="List the archive's cases")
 def list_cases(request: Request, caller: Reader, asked: Annotated[ListLink, Query()]) -> dict[str, Any]:
     """Return studies by name, those without a latent too, page by page."""
     desk = desk_of(request)
@@ -178,7 +177,6 @@ def list_cases(request: Request, caller: Reader, asked: Annotated[ListLink, Quer
     "/cases/{dataset}/{study:path}",
     response_model=CaseModel,
     summary="Read a case",
-    responses=problems(404),
 )
 def read_case(request: Request, caller: Reader, dataset: str, study: str) -> dict[str, Any]:
     """Return a study: reports in sentences, labels by source, volumes, the patient's other studies."""

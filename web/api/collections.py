@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from web.access.caller import Reader
-from web.api.problem_model import problems
 from web.desk import desk_of
 
 router = APIRouter(tags=["collections"])
@@ -53,7 +52,6 @@ class CollectionsModel(BaseModel):
     "/collections",
     response_model=CollectionsModel,
     summary="List collections",
-    responses=problems(),
 )
 def list_collections(request: Request, caller: Reader) -> dict[str, Any]:
     """Return the collections and how many latents each holds."""

@@ -115,7 +115,6 @@ def list_marks(request: Request, caller: Reader, asked: Annotated[SearchLink, Qu
     response_class=PlainTextResponse,
     summary="Marks as TREC qrels",
     responses={
-        **problems(),
         200: {
             "description": "Lines of topic, 0, document, 1 or 0; of several people the majority, a tie is 1.",
             "content": {"text/plain": {"example": "6f1c0a9be2d34c57 0 ct-rate/valid_53_a 1\n"}},
@@ -133,7 +132,6 @@ def export_qrels(request: Request, caller: Reader, whose: Annotated[WhoseLink, Q
     response_class=Response,
     summary="Marks as CSV",
     responses={
-        **problems(),
         200: {
             "description": "One row a mark; readers get their own, admins everybody's.",
             "content": {"text/csv": {"example": ",".join(_COLUMNS) + "\r\n"}},

@@ -10,7 +10,6 @@ from retrieval.migrate import schema_state
 from retrieval.sessions import one_state
 from retrieval.worker_pulse import worker_silent_s
 from web.access.caller import Reader
-from web.api.problem_model import problems
 from web.desk import Desk, desk_of
 from web.metrics import CONTENT_TYPE, metrics_of
 
@@ -66,7 +65,6 @@ def ready(request: Request, response: Response) -> Readiness:
     response_class=Response,
     summary="Figures for Prometheus",
     responses={
-        **problems(),
         200: {
             "description": "Prometheus' text format.",
             "content": {

@@ -30,16 +30,12 @@ class Problem(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the refusals of an endpoint, as its `responses`; every one may also refuse with 401, 422, 503.
-
-    Args:
-        statuses: the others.
-    """
+    """Return refusals as an endpoint's `responses`; `web.openapi` adds those that any endpoint may answer."""
     return {
         status: {
             "model": Problem,
             "description": _SAID[status][0],
             "content": {"application/json": {"example": {"error": _SAID[status][1]}}},
         }
-        for status in sorted({401, 422, 429, 503, *statuses})
+        for status in sorted(statuses)
     }

@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from encoders.abnormalities import ALIASES, DEFAULT_PROMPT
 from web.access.caller import Reader
-from web.api.problem_model import problems
 from web.asked import FilterLink, Word, Words, service_for
 from web.audit import record
 from web.desk import desk_of
@@ -63,7 +62,6 @@ class ScoresModel(BaseModel):
     "/scores/{dataset}/{study:path}",
     response_model=ScoresModel,
     summary="Score findings in a case",
-    responses=problems(404),
 )
 def score_case(
     request: Request, caller: Reader, dataset: str, study: str, asked: Annotated[ScoresLink, Query()]
@@ -77,7 +75,7 @@ def score_case(
     return scores.to_json()
 
 
-@router.get("/labels", response_model=FindingsModel, summary="The 18 findings", responses=problems())
+@router.get("/labels", response_model=FindingsModel, summary="The 18 findings")
 def list_labels(request: Request, caller: Reader, asked: Annotated[FilterLink, Query()]) -> dict[str, Any]:  # noqa: ARG001 - a session is demanded
     """Return the 18 findings, with how many studies have and lack each."""
     counted = desk_of(request).search.facets(asked.to_filters())

@@ -74,7 +74,6 @@ def search_by_link(request: Request, caller: Reader, asked: Annotated[SearchLink
     "/facets",
     response_model=FacetsModel,
     summary="Count what each choice of a filter would leave",
-    responses=problems(),
 )
 def facets(request: Request, caller: Reader, asked: Annotated[FilterLink, Query()]) -> dict[str, Any]:  # noqa: ARG001 - a session is demanded
     """Return counts of studies under the filters given: by finding, sex, manufacturer, data set and age."""

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from encoders.errors import InputError
 from web.access.caller import Caller, Reader
+from web.audit import record
 from web.desk import Desk, desk_of
 from web.jobs.orders import check_room, order_encoding
 from web.jobs.receiving import Limits, Received, receive, too_large
@@ -108,7 +109,7 @@ def delete_upload(request: Request, caller: Reader, upload_id: str) -> Response:
             "the upload was indexed, so it is the archive's: ctsearch cases remove takes its study out"
         )
     remove_upload(desk.engine, found.id)
-    desk.store.audit(caller.name, "remove upload", f"upload/{found.id}", {})
+    record(desk, caller, "remove upload", f"upload/{found.id}")
     return Response(status_code=204)
 
 
@@ -131,7 +132,7 @@ def _keep(desk: Desk, caller: Caller, upload_id: str, received: Received) -> dic
     except BaseException:
         remove_upload(desk.engine, upload_id)  # not `kept`: an upload of before stays
         raise
-    desk.store.audit(caller.name, "upload", f"upload/{kept}", {"files": len(received.files), "job": job})
+    record(desk, caller, "upload", f"upload/{kept}", files=len(received.files), job=job)
     size = sum(file.size for file in received.files)
     return {"upload": kept, "name": name_of(received.files), "size": size, "job": job}
 

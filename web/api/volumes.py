@@ -21,7 +21,6 @@ from retrieval.viewing import FORMAT, LARGEST_EDGE, PREVIEW_EDGE, OpenVolume
 from retrieval.voxel_sources import VoxelSource
 from retrieval.windows import PRESETS, Window, parse_window
 from web.access.caller import Reader
-from web.api.problem_model import problems
 from web.ranges import RangedFile
 from web.views import finished, opened_volume, viewed_source, views_of
 
@@ -29,11 +28,11 @@ router = APIRouter(tags=["volumes"])
 Dataset = Annotated[str, PathPart(max_length=200, examples=["phantom"])]
 VolumeName = Annotated[str, PathPart(max_length=1000, examples=["phantom_7_1_a_1"])]
 _Responses = dict[int | str, dict[str, Any]]
-_PNG: _Responses = problems(404, 409) | {
+_PNG: _Responses = {
     200: {"content": {"image/png": {}}, "description": "8 bit grey, square pixels."},
     304: {"description": "It is what If-None-Match names."},
 }
-_NIFTI: _Responses = problems(404, 409) | {
+_NIFTI: _Responses = {
     200: {"content": {"application/gzip": {}}, "description": "NIfTI-1, int16, Hounsfield units."},
     206: {"description": "The bytes that Range names."},
     304: {"description": "It is what If-None-Match names."},
@@ -72,7 +71,6 @@ class Geometry(BaseModel):
 @router.get(
     "/geometry/{dataset}/{volume:path}",
     summary="Shape, spacing, key slices, window presets",
-    responses=problems(404, 409),
 )
 async def geometry(request: Request, caller: Reader, dataset: Dataset, volume: VolumeName) -> Geometry:
     """Millimetres of previews and whole volumes are counted from the key slices."""

@@ -7,6 +7,7 @@ from encoders.errors import InputError
 from encoders.model_card import built_in_names
 from retrieval.records import storable
 from web.access.caller import Caller
+from web.audit import record
 from web.desk import Desk
 from web.jobs.orders import order_indexing
 from web.jobs.served_folders import folder_and_root
@@ -49,7 +50,7 @@ def order_index(
         asked=asked,
         waiting_jobs=desk.settings.waiting_jobs,
     )
-    desk.store.audit(caller.name, "index", subject, {"job": job_id, "collection": asked["collection"]})
+    record(desk, caller, "index", subject, job=job_id, collection=asked["collection"])
     return job_id
 
 

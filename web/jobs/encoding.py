@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from sqlalchemy import Engine, text
@@ -19,8 +18,8 @@ from retrieval.records import CollectionInfo
 from web.jobs.chosen_volume import choose_volume
 from web.jobs.job_rows import Claim, finish_job
 from web.jobs.report import Report
-from web.jobs.unpacking import unpack
-from web.jobs.upload_folders import as_sender_knows_it, upload_folder
+from web.jobs.unpacking import unpack_upload
+from web.jobs.upload_folders import as_sender_knows_it
 from web.settings import WebSettings
 
 
@@ -37,10 +36,10 @@ def encode_upload(
         raise SearchError("the job names no upload: upload again")
     with database_errors(), engine.connect() as connection:
         info = asked_collection(connection, claim.asked["collection"])
-    files = _unpacked(claim.upload, settings, report)
+    files = unpack_upload(claim.upload, settings, report)
     report.say("unpacked", "reading")
     volume, told = choose_volume(files)
-    settled = settle_scan(list(volume.paths) if volume.kind == "dicom" else volume.paths[0])
+    settled = settle_scan(volume.readable)
     report.say("read", "preparing")
     encoder = encoders.of(info)
     check_preprocessing(info, encoder)
@@ -52,16 +51,6 @@ def encode_upload(
         raise CheckpointError("the latent of the upload is not finite: check the encoder's weights")
     report.say("encoded", "storing")
     _store(engine, claim, info, volume, latent, (*told, *prepared.warnings), report)
-
-
-def _unpacked(upload_id: str, settings: WebSettings, report: Report) -> list[Path]:
-    report.say("received", "unpacking")
-    return unpack(
-        upload_folder(upload_id),
-        largest_bytes=settings.largest_unpacked_bytes,
-        most_files=settings.largest_upload_files,
-        told=lambda done, total: report.say("received", "unpacking", done, total),
-    )
 
 
 def _store(

@@ -13,7 +13,6 @@ from web.jobs.job_rows import STEPS
 from web.jobs.queue import lost_jobs, put_in, take_out
 from web.problems import NotFoundError, TooManyError
 
-RETRY_AFTER_S = 30
 _LOCK = 0x63740007  # whoever counts and adds a job holds this advisory lock
 
 
@@ -133,10 +132,7 @@ def _serialise(connection: Connection) -> None:
 def _check_room(connection: Connection, waiting_jobs: int) -> None:
     waiting = connection.execute(text("SELECT count(*) FROM job WHERE state = 'queued'")).scalar_one()
     if waiting >= waiting_jobs:
-        raise TooManyError(
-            f"{waiting} jobs wait already, and no more may: try again in a minute",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        raise TooManyError(f"{waiting} jobs wait already, and no more may: try again in a minute")
 
 
 _STILL_THERE = text("SELECT id FROM upload WHERE id = :upload FOR KEY SHARE")

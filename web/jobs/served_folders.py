@@ -6,16 +6,6 @@ from pathlib import Path
 from web.problems import ForbiddenError
 
 
-def contained_folder(asked: str, served: Sequence[str]) -> Path:
-    """Return a folder, links resolved, that lies in one of those that are served.
-
-    Raises:
-        ForbiddenError: it does not, or is none; which of both is not said.
-    """
-    found, _ = folder_and_root(asked, served)
-    return found
-
-
 def folder_and_root(asked: str, served: Sequence[str]) -> tuple[Path, str]:
     """Return a folder, links resolved, and the served folder that it lies in.
 

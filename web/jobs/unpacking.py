@@ -10,10 +10,24 @@ from typing import IO
 from encoders.errors import InputError, StorageError
 from retrieval.kept_uploads import FILES
 from web.jobs.file_kinds import ENDINGS, LOOKED_AT, FileKind, is_archive, kind_of, kind_of_start
+from web.jobs.report import Report
+from web.jobs.upload_folders import upload_folder
 from web.jobs.zip_check import check_sizes, checked_zip
+from web.settings import WebSettings
 
 _BLOCK = 1 << 20
 Told = Callable[[int, int], None]
+
+
+def unpack_upload(upload_id: str, settings: WebSettings, report: Report) -> list[Path]:
+    """Return the CT files of a job's upload; see `unpack`."""
+    report.say("received", "unpacking")
+    return unpack(
+        upload_folder(upload_id),
+        largest_bytes=settings.largest_unpacked_bytes,
+        most_files=settings.largest_upload_files,
+        told=lambda done, total: report.say("received", "unpacking", done, total),
+    )
 
 
 def unpack(folder: Path, *, largest_bytes: int, most_files: int, told: Told) -> list[Path]:

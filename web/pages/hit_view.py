@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from encoders.negation import is_denial
 from retrieval.answers import Answer
 from retrieval.hits import Hit
+from retrieval.voxel_sources import UPLOAD
 
 _LEGS = {"text": "report in words", "report": "report likeness", "volume": "scan likeness"}
 
@@ -53,7 +54,7 @@ def view_hits(answer: Answer, search: str = "") -> list[HitView]:
 def _asked_volume(query: Mapping[str, Any]) -> str | None:
     """Return what the viewer calls the volume that asks; None where words ask."""
     if query["kind"] == "upload":
-        return f"upload/{query['upload']}"
+        return f"{UPLOAD}/{query['upload']}"
     if query["kind"] == "case" and (query["volume"] or query.get("source")):
         return f"{query['dataset']}/{query['volume'] or query['latent_of']}"
     return None

@@ -1,5 +1,6 @@
 """The hospital's own viewer: an address made of what is sealed of a case."""
 
+from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
 from encoders.errors import ConfigError
@@ -16,10 +17,8 @@ _KNOWN = ("accession", "study_uid", "patient_id")
 
 def can_open(desk: Desk, details: CaseDetails) -> bool:
     """Whether the address of a case can be made: a template is set, and what it needs is known."""
-    if desk.settings.pacs_url is None:
-        return False
-    names = _names(desk, details)
-    return all(f"{{{name}}}" not in desk.settings.pacs_url or name in names for name in _KNOWN)
+    template = desk.settings.pacs_url
+    return template is not None and _is_enough(template, _names(desk, details))
 
 
 def pacs_address(desk: Desk, details: CaseDetails) -> str:
@@ -30,17 +29,21 @@ def pacs_address(desk: Desk, details: CaseDetails) -> str:
         ConfigError: the template is no web address.
     """
     template = desk.settings.pacs_url
-    if template is None or not can_open(desk, details):
+    names = {} if template is None else _names(desk, details)
+    if template is None or not _is_enough(template, names):
         raise NotFoundError(
             f"{details.study} cannot be opened in PACS: no address is set, or its accession is not known here"
         )
-    names = _names(desk, details)
     address = template
     for name in _KNOWN:
         address = address.replace(f"{{{name}}}", quote(names.get(name, ""), safe=""))
     if urlsplit(address).scheme not in ("http", "https"):
         raise ConfigError(f"the PACS address {template!r} begins with neither http:// nor https://")
     return address
+
+
+def _is_enough(template: str, names: Mapping[str, str]) -> bool:
+    return all(f"{{{name}}}" not in template or name in names for name in _KNOWN)
 
 
 def _names(desk: Desk, details: CaseDetails) -> dict[str, str]:

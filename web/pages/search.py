@@ -67,6 +67,7 @@ def _shown(request: Request, caller: Caller, state: State, report: str | None = 
         "collections": desk.store.collections(),
         "step": STEP,
         "most": MOST,
+        "unfiltered": _unfiltered(state),
         "answer": None,
     }
     status = 200
@@ -81,6 +82,12 @@ def _shown(request: Request, caller: Caller, state: State, report: str | None = 
         context["job"] = error.job if isinstance(error, NotReadyError) else None
     context["facets"] = context.get("facets") or _all_facets(service)
     return page(request, "search.html", context, status=status)
+
+
+def _unfiltered(state: State) -> str | None:
+    """Return the address without the filters that are set; None where none is."""
+    is_set = any(map(state.one, _FILTERS))
+    return state.changed(dict.fromkeys(_FILTERS)).address() if is_set else None
 
 
 def _asked(state: State, report: str | None) -> SearchBody:
@@ -131,7 +138,7 @@ def _too_narrow(service: CaseSearch, state: State, asked: SearchBody) -> list[di
             others = tuple(each for each in state.all(name) if each != value)
             less = state.changed({name: others})
             body = _asked(less, asked.report)
-            count = service.facets(body.filters(body.labels, body.without_labels)).studies
+            count = service.count_studies(body.filters(body.labels, body.without_labels))
             if count:
                 found.append({"name": _filter_name(name, value), "count": count, "address": less.address()})
     return found

@@ -57,10 +57,14 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 
 // The chosen case
 
-function choose(hit) {
-  if (!hit) return;
+function lightUp(hit) {
   for (const other of document.querySelectorAll(".hit.chosen")) other.classList.remove("chosen");
   hit.classList.add("chosen");
+}
+
+function choose(hit) {
+  if (!hit) return;
+  lightUp(hit);
   hit.focus({ preventScroll: true });
   hit.scrollIntoView({ block: "nearest" });
 }
@@ -73,10 +77,7 @@ function step(by) {
 
 document.addEventListener("focusin", (event) => {
   const hit = event.target.closest?.(".hit");
-  if (hit && !hit.classList.contains("chosen")) {
-    for (const other of document.querySelectorAll(".hit.chosen")) other.classList.remove("chosen");
-    hit.classList.add("chosen");
-  }
+  if (hit && !hit.classList.contains("chosen")) lightUp(hit);
 });
 
 const KEYS = {
@@ -154,9 +155,6 @@ document.addEventListener("click", (event) => {
   if (button) mark(button.closest(".hit"), button.dataset.mark);
 });
 
-export function whenHitsChange(act) {
-  document.addEventListener("htmx:afterSettle", act);
-  act();
-}
-
-whenHitsChange(() => hits().forEach(showMark));
+const showMarks = () => hits().forEach(showMark);
+document.addEventListener("htmx:afterSettle", showMarks);
+showMarks();

@@ -150,14 +150,6 @@ export class Panel {
     this.root.dataset.face = drawn ? "volume" : "slices";
     this.root.querySelector(".detail").textContent = detail(this.grid, drawn);
   }
-
-  end() {
-    clearTimeout(this.resting);
-    this.webgl?.end();
-    this.webgl = null;
-    this.slices.end();
-    this.overlay.remove();
-  }
 }
 
 function edgesOf({ plane, left, top, width, height }) {

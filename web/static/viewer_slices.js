@@ -78,11 +78,6 @@ export class SliceFace {
     this.turn += 1;
     this.layer.replaceChildren();
   }
-
-  end() {
-    this.clear();
-    this.layer.remove();
-  }
 }
 
 async function load(address) {
