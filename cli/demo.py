@@ -75,9 +75,10 @@ def _run(*arguments: str) -> None:
 _FAREWELL = """
 The picture of the first search is {picture}.
 
-Go on asking this archive (`make demo` keeps it in demo/home):
+Go on asking this archive (`make demo` keeps it in demo/home), here or in a browser:
 
     CTSEARCH_HOME=demo/home .venv/bin/ctsearch search --text "port catheter" --collection phantoms
+    CTSEARCH_HOME=demo/home .venv/bin/ctsearch serve
 
 An archive of your own:
 
