@@ -31,9 +31,13 @@ _ONE = re.compile(
 LIKE_IT = r"similar|alike|neighbou?rs?|retrieved|seen (?:this|it) before|cases? like (?:this|it)"
 """How a question asks for cases like one, and for nothing else; part of a regular expression."""
 
+_THESE = r"(?:these|those)"
 _OF_CASES = re.compile(
     r"\b(?:(?:which|any|each|every|nearest|closest|other) (?:case|patient|hit|study)|cases|patients|studies"
-    rf"|hits?|results|reports|archive|others|these|those|they|them|{LIKE_IT})\b",
+    rf"|hits?|results|reports|archive|others|{LIKE_IT})\b"
+    # alone they are cases; before a noun they are of that: "in these nodules"
+    rf"|\b(?:of|in|among|for) (?:{_THESE}|them)\b(?! \w+s\b)"
+    rf"|\b{_THESE} (?:ha[vd]e?|show|are|were|did|do)\b|\bdo {_THESE} have\b",
     re.IGNORECASE,
 )
 

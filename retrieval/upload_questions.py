@@ -62,7 +62,8 @@ def from_upload(
 
 
 def _not_encoded(connection: Connection, collection: CollectionInfo, upload_id: str) -> NotEncodedError:
-    jobs = select(Job.id, Job.state).where(Job.upload_id == upload_id, Job.kind == "encode")
+    is_of_it = Job.upload_id == upload_id, Job.asked["collection"].astext == collection.name
+    jobs = select(Job.id, Job.state).where(Job.kind == "encode", *is_of_it)
     job = connection.execute(jobs.order_by(Job.id.desc()).limit(1)).one_or_none()
     if job is None:
         return NotEncodedError(

@@ -133,6 +133,11 @@ def test_what_is_asked_for_is_read_from_the_wording(question: str, kind: str) ->
         ("Have we seen this before?", True),
         ("Did the other patient have emphysema?", True),
         ("Are there other findings?", False),
+        ("Are there nodules, and where are they?", False),
+        ("What are these opacities?", False),
+        ("Is there calcium in these nodules?", False),
+        ("What was it in these?", True),
+        ("Do these have an effusion?", True),
         ("Is the nodule nearest to the fissure calcified?", False),
     ],
 )

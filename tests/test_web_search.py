@@ -172,7 +172,12 @@ def upload(engine: Engine, name: str, *, actor: str) -> None:
         )
         connection.execute(
             insert(Job).values(
-                kind="encode", state="queued", actor=actor, upload_id=name, asked={}, progress={}
+                kind="encode",
+                state="queued",
+                actor=actor,
+                upload_id=name,
+                asked={"collection": "default"},
+                progress={},
             )
         )
 
